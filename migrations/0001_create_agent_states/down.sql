@@ -1,0 +1,2 @@
+DROP TABLE agent_states;
+PRAGMA application_id = 0;

@@ -1,0 +1,162 @@
+//! How state bodies are stored: as text, or as zstd above a threshold.
+
+use std::io::Read;
+
+use crate::error::{SerializationError, StateStoreError, within};
+
+/// How a state body is stored, as its `…_codec` column says.
+///
+/// ```
+/// assert_eq!(descartes_state::Codec::Zstd.as_str(), "zstd");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Codec {
+    /// 0: the text itself, readable in any SQLite shell.
+    Text,
+    /// 1: zstd, as a BLOB in the same column.
+    Zstd,
+}
+
+impl Codec {
+    /// The codec's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    pub(crate) fn number(self) -> i64 {
+        match self {
+            Self::Text => 0,
+            Self::Zstd => 1,
+        }
+    }
+
+    pub(crate) fn from_number(number: i64) -> Result<Self, String> {
+        match number {
+            0 => Ok(Self::Text),
+            1 => Ok(Self::Zstd),
+            other => Err(format!("unknown codec {other}")),
+        }
+    }
+}
+
+/// Level 1 compresses states as well as 3 does, at less cost (DESIGN, "zstd").
+const LEVEL: i32 = 1;
+
+/// Which bodies are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Compression {
+    pub(crate) enabled: bool,
+    pub(crate) threshold: usize,
+}
+
+/// A body in its stored form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Encoded {
+    Text(String),
+    Zstd(Vec<u8>),
+}
+
+impl Encoded {
+    pub(crate) fn codec(&self) -> Codec {
+        match self {
+            Self::Text(_) => Codec::Text,
+            Self::Zstd(_) => Codec::Zstd,
+        }
+    }
+}
+
+impl Compression {
+    /// The text as it is stored; zstd only where it is smaller.
+    pub(crate) fn encode(
+        self,
+        field: &'static str,
+        text: &str,
+    ) -> Result<Encoded, StateStoreError> {
+        if self.enabled && text.len() > self.threshold {
+            let bytes = zstd::bulk::compress(text.as_bytes(), LEVEL).map_err(|error| {
+                StateStoreError::SerializationError(SerializationError::new(field, error))
+            })?;
+            if bytes.len() < text.len() {
+                return Ok(Encoded::Zstd(bytes));
+            }
+        }
+        Ok(Encoded::Text(text.to_owned()))
+    }
+}
+
+/// The text of a stored body; never more than `ceiling` bytes, whatever a damaged frame says of its size.
+pub(crate) fn decode(codec: Codec, bytes: Vec<u8>, ceiling: usize) -> Result<String, String> {
+    let bytes = match codec {
+        Codec::Text => bytes,
+        Codec::Zstd => {
+            let mut text = Vec::new();
+            zstd::stream::read::Decoder::new(bytes.as_slice())
+                .and_then(|decoder| decoder.take(ceiling as u64 + 1).read_to_end(&mut text))
+                .map_err(|error| format!("zstd: {error}"))?;
+            within("state", text.len(), ceiling, "bytes").map_err(|error| error.to_string())?;
+            text
+        }
+    };
+    String::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Codec, Compression, Encoded, decode};
+
+    const ON: Compression = Compression {
+        enabled: true,
+        threshold: 16,
+    };
+
+    proptest! {
+        #[test]
+        fn every_text_reads_back(text in "\\PC{0,400}", repeat in 1usize..20) {
+            let text = text.repeat(repeat);
+            let encoded = ON.encode("state", &text).unwrap();
+            let codec = encoded.codec();
+            let bytes = match encoded {
+                Encoded::Text(text) => text.into_bytes(),
+                Encoded::Zstd(bytes) => bytes,
+            };
+            prop_assert_eq!(decode(codec, bytes, text.len()).unwrap(), text);
+        }
+
+        #[test]
+        fn damaged_frames_are_errors_or_text_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(Codec::Zstd, bytes, 1_000);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_grows_above_the_ceiling_is_refused() {
+        let bomb = zstd::bulk::compress(&vec![b'x'; 10_000_000], 1).unwrap();
+        assert!(bomb.len() < 10_000);
+        assert!(decode(Codec::Zstd, bomb, 1_000_000).is_err());
+    }
+
+    #[test]
+    fn only_what_shrinks_is_compressed() {
+        assert_eq!(
+            ON.encode("state", &"a".repeat(1000)).unwrap().codec(),
+            Codec::Zstd
+        );
+        assert_eq!(ON.encode("state", "short").unwrap().codec(), Codec::Text);
+        assert_eq!(
+            ON.encode("state", "q8Zk1Lx0vT3mB7nY2").unwrap().codec(),
+            Codec::Text
+        );
+    }
+
+    #[test]
+    fn an_unknown_codec_is_an_error() {
+        assert!(Codec::from_number(2).is_err());
+    }
+}

@@ -1,0 +1,50 @@
+#![forbid(unsafe_code)]
+
+mod clock;
+mod codec;
+mod error;
+mod expected;
+mod limits;
+mod migrations;
+mod models;
+mod namespace;
+mod page;
+mod repository;
+#[cfg(feature = "runner")]
+mod runner;
+/// The tables, for type-checked queries of your own: generated from the migrations.
+#[allow(missing_docs)]
+pub mod schema;
+mod sqlite;
+mod state_store;
+mod store;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use codec::Codec;
+pub use error::{
+    DatabaseError, DatabaseFailure, MigrationError, SerializationError, Source, StateStoreError,
+};
+pub use expected::Expected;
+pub use limits::Limits;
+pub use migrations::{MigrationRecord, Revert};
+pub use models::{
+    ActorType, AgentFilter, AgentRecord, AgentState, Event, EventFilter, EventRecord, Session,
+    SessionFilter, SessionRecord, SessionStatus, SnapshotFilter, SnapshotOptions, SnapshotRecord,
+    StateTransition, Task, TaskFilter, TaskRecord, TaskStatus, TransitionDraft, TransitionFilter,
+    TransitionRecord,
+};
+pub use page::{Cursor, Order, Page, PageRequest, TimeRange};
+pub use repository::{
+    AgentRepository, EventRepository, SessionRepository, SnapshotRepository, TaskRepository,
+    Transaction, TransitionRepository,
+};
+#[cfg(feature = "runner")]
+pub use runner::{
+    AgentCommand, AgentExit, AgentInfo, AgentOutput, AgentSignal, AgentStatus, Input,
+    LocalProcessRunner, Output, RunnerError, RunnerOptions,
+};
+pub use sqlite::{Durability, OpenMode, StoreOptions};
+pub use state_store::StateStore;
+pub use store::{Agents, Events, Migrations, Sessions, Snapshots, SqliteStateStore, Tasks, Transitions};
+
+pub use {chrono, deadpool_diesel, diesel, serde_json, uuid};

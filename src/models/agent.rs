@@ -1,0 +1,238 @@
+//! Agent states.
+
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::stored::{Body, Place, StoredBody, StoredFlag, StoredInteger, StoredText};
+use super::{Scope, SnapshotRecord};
+use crate::codec::Codec;
+use crate::error::StateStoreError;
+use crate::page::TimeRange;
+use crate::schema::agent_states;
+
+/// The state of an agent, as the application sees it.
+///
+/// These are exactly the guide's fields, for ever; build it as a struct literal. What the store adds is in
+/// [`AgentRecord`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentState {
+    /// The agent's id, unique within the prefix (512 bytes).
+    pub agent_id: String,
+    /// A name to show (64 KiB).
+    pub name: String,
+    /// What the agent is doing: any word, such as `idle`, `running`, `paused` (512 bytes).
+    pub status: String,
+    /// Anything, as JSON (1 MiB, 100 levels).
+    pub metadata: Value,
+    /// The serialized state: any text (64 MiB).
+    pub state_data: String,
+    /// When the agent was made, in Unix seconds. An update keeps the stored time.
+    pub created_at: i64,
+    /// When this state was made, in Unix seconds.
+    pub updated_at: i64,
+    /// The application's own format version of `state_data`, stored as given.
+    pub version: i64,
+}
+
+/// An agent's state with what the store keeps beside it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct AgentRecord {
+    /// The state.
+    #[serde(flatten)]
+    pub state: AgentState,
+    /// `prefix:agent_id`, or the bare id without a prefix.
+    pub key: String,
+    /// The prefix.
+    pub namespace: String,
+    /// Raised by one at every write of the row.
+    pub revision: i64,
+    /// When the store wrote the row, in microseconds since the Unix epoch.
+    pub recorded_at: i64,
+    /// Whether the agent is soft-deleted.
+    pub is_deleted: bool,
+    /// How the state is stored.
+    #[serde(serialize_with = "codec_name")]
+    pub codec: Codec,
+}
+
+fn codec_name<S: serde::Serializer>(codec: &Codec, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(codec.as_str())
+}
+
+/// Which agents a list holds; by default all that aren't deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AgentFilter {
+    pub(crate) status: Option<String>,
+    pub(crate) updated: TimeRange,
+    pub(crate) include_deleted: bool,
+}
+
+impl AgentFilter {
+    /// Only agents with this status.
+    #[must_use]
+    pub fn status(mut self, status: impl Into<String>) -> Self {
+        self.status = Some(status.into());
+        self
+    }
+
+    /// Only agents whose `updated_at` is in the range.
+    #[must_use]
+    pub fn updated(mut self, range: TimeRange) -> Self {
+        self.updated = range;
+        self
+    }
+
+    /// Soft-deleted agents too.
+    #[must_use]
+    pub fn include_deleted(mut self) -> Self {
+        self.include_deleted = true;
+        self
+    }
+}
+
+/// A state on its way in, checked and encoded.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = agent_states)]
+pub(crate) struct NewAgent {
+    pub(crate) key: String,
+    pub(crate) namespace: String,
+    pub(crate) agent_id: String,
+    pub(crate) name: String,
+    pub(crate) status: String,
+    pub(crate) metadata: String,
+    pub(crate) state_data: Body,
+    pub(crate) state_data_codec: i64,
+    pub(crate) version: i64,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) recorded_at: i64,
+}
+
+impl NewAgent {
+    pub(crate) fn prepare(scope: &Scope, state: &AgentState) -> Result<Self, StateStoreError> {
+        let limits = &scope.limits;
+        let agent_id = limits.id("agent_id", &state.agent_id)?;
+        let state_data = limits.state("state_data", &state.state_data)?;
+        let encoded = scope.compression.encode("state_data", state_data)?;
+        Ok(Self {
+            key: scope.namespace.key(agent_id),
+            namespace: scope.namespace.as_str().to_owned(),
+            agent_id: agent_id.to_owned(),
+            name: limits.text("name", &state.name)?.to_owned(),
+            status: limits.id("status", &state.status)?.to_owned(),
+            metadata: limits.metadata(&state.metadata)?,
+            state_data_codec: encoded.codec().number(),
+            state_data: Body(encoded),
+            version: state.version,
+            created_at: state.created_at,
+            updated_at: state.updated_at,
+            recorded_at: scope.clock.now().micros,
+        })
+    }
+
+    /// The state that a snapshot holds, as of now.
+    pub(crate) fn restored(
+        scope: &Scope,
+        snapshot: SnapshotRecord,
+    ) -> Result<Self, StateStoreError> {
+        let now = scope.clock.now().seconds;
+        Self::prepare(
+            scope,
+            &AgentState {
+                agent_id: snapshot.agent_id,
+                name: snapshot.name,
+                status: snapshot.status,
+                metadata: snapshot.metadata,
+                state_data: snapshot.state_data,
+                created_at: now,
+                updated_at: now,
+                version: snapshot.version,
+            },
+        )
+    }
+}
+
+/// What a change writes beside the revision; `None` leaves the column as it is.
+#[derive(Debug, Clone, Default, AsChangeset)]
+#[diesel(table_name = agent_states)]
+pub(crate) struct AgentChange {
+    pub(crate) status: Option<String>,
+    pub(crate) is_deleted: Option<bool>,
+    pub(crate) updated_at: i64,
+    pub(crate) recorded_at: i64,
+}
+
+impl AgentChange {
+    pub(crate) fn now(scope: &Scope) -> Self {
+        let now = scope.clock.now();
+        Self {
+            updated_at: now.seconds,
+            recorded_at: now.micros,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn deletion(scope: &Scope, is_deleted: bool) -> Self {
+        Self {
+            is_deleted: Some(is_deleted),
+            ..Self::now(scope)
+        }
+    }
+}
+
+/// A row of `agent_states`.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = agent_states)]
+pub(crate) struct AgentRow {
+    key: StoredText,
+    namespace: StoredText,
+    agent_id: StoredText,
+    name: StoredText,
+    status: StoredText,
+    metadata: StoredText,
+    state_data: StoredBody,
+    state_data_codec: StoredInteger,
+    version: StoredInteger,
+    created_at: StoredInteger,
+    updated_at: StoredInteger,
+    is_deleted: StoredFlag,
+    revision: StoredInteger,
+    recorded_at: StoredInteger,
+}
+
+impl AgentRow {
+    pub(crate) fn decode(self, scope: &Scope) -> Result<AgentRecord, StateStoreError> {
+        let label = self.key.label();
+        let place = Place {
+            table: "agent_states",
+            key: &label,
+        };
+        let (state_data, codec) = self.state_data.state(
+            self.state_data_codec,
+            scope.limits.decompressed_bytes(),
+            place,
+            "state_data",
+        )?;
+        Ok(AgentRecord {
+            state: AgentState {
+                agent_id: self.agent_id.text(place, "agent_id")?,
+                name: self.name.text(place, "name")?,
+                status: self.status.text(place, "status")?,
+                metadata: self.metadata.json(place, "metadata")?,
+                state_data,
+                created_at: self.created_at.integer(place, "created_at")?,
+                updated_at: self.updated_at.integer(place, "updated_at")?,
+                version: self.version.integer(place, "version")?,
+            },
+            namespace: self.namespace.text(place, "namespace")?,
+            revision: self.revision.integer(place, "revision")?,
+            recorded_at: self.recorded_at.integer(place, "recorded_at")?,
+            is_deleted: self.is_deleted.flag(place, "is_deleted")?,
+            codec,
+            key: self.key.text(place, "key")?,
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! Events.
+
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::stored::{Place, StoredInteger, StoredText};
+use super::{ActorType, Scope};
+use crate::error::StateStoreError;
+use crate::page::TimeRange;
+use crate::schema::events;
+
+/// Something that happened.
+///
+/// These are exactly the guide's fields, for ever; build it as a struct literal. What the store adds is in
+/// [`EventRecord`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its id, unique within the prefix. Saving the same event again is a no-op; other content under its id is a
+    /// conflict. `Uuid::now_v7()` makes ids that cost the index least.
+    pub id: Uuid,
+    /// What kind of event: any word (512 bytes).
+    pub event_type: String,
+    /// When it happened, in Unix seconds, as the caller says.
+    pub timestamp: i64,
+    /// The session, which need not exist (512 bytes).
+    pub session_id: String,
+    /// What caused it.
+    pub actor_type: ActorType,
+    /// Who caused it (512 bytes).
+    pub actor_id: String,
+    /// What happened: any text (64 MiB). It can be searched.
+    pub content: String,
+    /// Anything, as JSON (1 MiB, 100 levels).
+    pub metadata: Option<Value>,
+    /// The git commit that the agent worked on (512 bytes).
+    pub git_commit: Option<String>,
+}
+
+/// An event with what the store keeps beside it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct EventRecord {
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+    /// Its place in the order of all events.
+    pub seq: i64,
+    /// The prefix.
+    pub namespace: String,
+    /// When the store wrote the row, in Unix seconds of its clock.
+    pub created_at: i64,
+    /// The same in microseconds.
+    pub recorded_at: i64,
+}
+
+/// Which events a list holds; by default all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventFilter {
+    pub(crate) session_id: Option<String>,
+    pub(crate) event_type: Option<String>,
+    pub(crate) actor_id: Option<String>,
+    pub(crate) time: TimeRange,
+}
+
+impl EventFilter {
+    /// Only this session's.
+    #[must_use]
+    pub fn session(mut self, session_id: impl Into<String>) -> Self {
+        self.session_id = Some(session_id.into());
+        self
+    }
+
+    /// Only this type.
+    #[must_use]
+    pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
+        self.event_type = Some(event_type.into());
+        self
+    }
+
+    /// Only this actor's.
+    #[must_use]
+    pub fn actor(mut self, actor_id: impl Into<String>) -> Self {
+        self.actor_id = Some(actor_id.into());
+        self
+    }
+
+    /// Only those whose `timestamp` is in the range.
+    #[must_use]
+    pub fn time(mut self, range: TimeRange) -> Self {
+        self.time = range;
+        self
+    }
+}
+
+/// An event on its way in, checked.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = events)]
+pub(crate) struct NewEvent {
+    pub(crate) namespace: String,
+    pub(crate) id: String,
+    pub(crate) event_type: String,
+    pub(crate) timestamp: i64,
+    pub(crate) session_id: String,
+    pub(crate) actor_type: ActorType,
+    pub(crate) actor_id: String,
+    pub(crate) content: String,
+    pub(crate) metadata: Option<String>,
+    pub(crate) git_commit: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) recorded_at: i64,
+}
+
+impl NewEvent {
+    pub(crate) fn prepare(scope: &Scope, event: &Event) -> Result<Self, StateStoreError> {
+        let limits = &scope.limits;
+        let git_commit = event.git_commit.as_deref();
+        let now = scope.clock.now();
+        Ok(Self {
+            namespace: scope.namespace.as_str().to_owned(),
+            id: event.id.to_string(),
+            event_type: limits.id("event_type", &event.event_type)?.to_owned(),
+            timestamp: event.timestamp,
+            session_id: limits.id("session_id", &event.session_id)?.to_owned(),
+            actor_type: event.actor_type,
+            actor_id: limits.id("actor_id", &event.actor_id)?.to_owned(),
+            content: limits.content(&event.content)?.to_owned(),
+            metadata: limits.optional_metadata(event.metadata.as_ref())?,
+            git_commit: limits.optional_id("git_commit", git_commit)?,
+            created_at: now.seconds,
+            recorded_at: now.micros,
+        })
+    }
+
+    pub(crate) fn prepare_all(
+        scope: &Scope,
+        events: &[Event],
+    ) -> Result<Vec<Self>, StateStoreError> {
+        scope.limits.bulk(events.len())?;
+        events
+            .iter()
+            .map(|event| Self::prepare(scope, event))
+            .collect()
+    }
+
+    /// Whether a stored event says the same as this one.
+    pub(crate) fn says_the_same_as(&self, stored: &Event) -> bool {
+        self.event_type == stored.event_type
+            && self.timestamp == stored.timestamp
+            && self.session_id == stored.session_id
+            && self.actor_type == stored.actor_type
+            && self.actor_id == stored.actor_id
+            && self.content == stored.content
+            && self.git_commit == stored.git_commit
+            // As values: the order of keys in the text is a setting of serde_json's.
+            && self.metadata.as_deref().map(serde_json::from_str::<Value>).and_then(Result::ok) == stored.metadata
+    }
+}
+
+/// A row of `events`.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub(crate) struct EventRow {
+    seq: StoredInteger,
+    namespace: StoredText,
+    id: StoredText,
+    event_type: StoredText,
+    timestamp: StoredInteger,
+    session_id: StoredText,
+    actor_type: StoredText,
+    actor_id: StoredText,
+    content: StoredText,
+    metadata: Option<StoredText>,
+    git_commit: Option<StoredText>,
+    created_at: StoredInteger,
+    recorded_at: StoredInteger,
+}
+
+impl EventRow {
+    pub(crate) fn decode(self) -> Result<EventRecord, StateStoreError> {
+        let label = self.id.label();
+        let place = Place {
+            table: "events",
+            key: &label,
+        };
+        Ok(EventRecord {
+            event: Event {
+                id: self.id.uuid(place, "id")?,
+                event_type: self.event_type.text(place, "event_type")?,
+                timestamp: self.timestamp.integer(place, "timestamp")?,
+                session_id: self.session_id.text(place, "session_id")?,
+                actor_type: self.actor_type.parse(place, "actor_type")?,
+                actor_id: self.actor_id.text(place, "actor_id")?,
+                content: self.content.text(place, "content")?,
+                metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
+                git_commit: place.optional(self.git_commit, "git_commit", StoredText::text)?,
+            },
+            seq: self.seq.integer(place, "seq")?,
+            namespace: self.namespace.text(place, "namespace")?,
+            created_at: self.created_at.integer(place, "created_at")?,
+            recorded_at: self.recorded_at.integer(place, "recorded_at")?,
+        })
+    }
+}

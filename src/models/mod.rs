@@ -1,0 +1,42 @@
+//! One file an aggregate: the domain types, the rows, and the checked conversions between them.
+//!
+//! A row mirrors the columns and is private; what can't be decoded is [`Corrupt`](crate::StateStoreError::Corrupt)
+//! with table, key and column, never a default.
+
+mod agent;
+mod enums;
+mod event;
+mod session;
+mod snapshot;
+mod stored;
+mod task;
+mod transition;
+
+pub(crate) use agent::{AgentChange, AgentRow, NewAgent};
+pub use agent::{AgentFilter, AgentRecord, AgentState};
+pub use enums::{ActorType, SessionStatus, TaskStatus};
+pub use event::{Event, EventFilter, EventRecord};
+pub(crate) use event::{EventRow, NewEvent};
+pub(crate) use session::{NewSession, SessionChange, SessionRow};
+pub use session::{Session, SessionFilter, SessionRecord};
+pub(crate) use snapshot::{NewSnapshot, SnapshotChange, SnapshotRow, SnapshotSummary};
+pub use snapshot::{SnapshotFilter, SnapshotOptions, SnapshotRecord};
+pub(crate) use stored::{Place, StoredFlag, StoredInteger};
+pub(crate) use task::{NewTask, TaskChange, TaskRow};
+pub use task::{Task, TaskFilter, TaskRecord};
+pub(crate) use transition::{NewTransition, TransitionRow};
+pub use transition::{StateTransition, TransitionDraft, TransitionFilter, TransitionRecord};
+
+use crate::clock::SharedClock;
+use crate::codec::Compression;
+use crate::limits::Limits;
+use crate::namespace::Namespace;
+
+/// Whose rows a call sees, and the settings that turn values into rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    pub(crate) namespace: Namespace,
+    pub(crate) limits: Limits,
+    pub(crate) compression: Compression,
+    pub(crate) clock: SharedClock,
+}

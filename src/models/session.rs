@@ -1,0 +1,247 @@
+//! Sessions.
+
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::stored::{Place, StoredFlag, StoredInteger, StoredText};
+use super::{Scope, SessionStatus};
+use crate::error::StateStoreError;
+use crate::page::TimeRange;
+use crate::schema::sessions;
+
+/// One stretch of work of an agent.
+///
+/// ```
+/// use descartes_state::Session;
+///
+/// let session = Session::new("session_001", "agent_001").metadata(serde_json::json!({ "host": "a" }));
+/// assert_eq!(session.status.as_str(), "active");
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Session {
+    /// Its id, unique within the prefix (512 bytes).
+    pub id: String,
+    /// The agent, which need not exist (512 bytes).
+    pub agent_id: String,
+    /// When it began, in Unix seconds; the store's clock at the start where it isn't given.
+    pub started_at: Option<i64>,
+    /// When it ended, in Unix seconds; `None` while it is under way.
+    pub ended_at: Option<i64>,
+    /// What has become of it.
+    pub status: SessionStatus,
+    /// Anything, as JSON (1 MiB, 100 levels).
+    pub metadata: Option<Value>,
+}
+
+impl Session {
+    /// A session of this agent, active, to begin when it is started.
+    #[must_use]
+    pub fn new(id: impl Into<String>, agent_id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            agent_id: agent_id.into(),
+            started_at: None,
+            ended_at: None,
+            status: SessionStatus::Active,
+            metadata: None,
+        }
+    }
+
+    /// When it began, in Unix seconds, for a session that began earlier.
+    #[must_use]
+    pub fn started_at(mut self, seconds: i64) -> Self {
+        self.started_at = Some(seconds);
+        self
+    }
+
+    /// Anything, as JSON.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Value) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+}
+
+/// A session with what the store keeps beside it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SessionRecord {
+    /// The session; its `started_at` is always set.
+    #[serde(flatten)]
+    pub session: Session,
+    /// Its place in the order in which sessions were first started.
+    pub seq: i64,
+    /// The prefix.
+    pub namespace: String,
+    /// When the row was first written, in Unix seconds of the store's clock.
+    pub created_at: i64,
+    /// When the session was last started, touched or ended, in Unix seconds of the store's clock.
+    pub updated_at: i64,
+    /// Raised by one at every write of the row.
+    pub revision: i64,
+    /// When the store wrote the row, in microseconds since the Unix epoch.
+    pub recorded_at: i64,
+    /// Whether the session is soft-deleted.
+    pub is_deleted: bool,
+}
+
+/// Which sessions a list holds; by default all that aren't deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionFilter {
+    pub(crate) agent_id: Option<String>,
+    pub(crate) status: Option<SessionStatus>,
+    pub(crate) started: TimeRange,
+    pub(crate) include_deleted: bool,
+}
+
+impl SessionFilter {
+    /// Only this agent's.
+    #[must_use]
+    pub fn agent(mut self, agent_id: impl Into<String>) -> Self {
+        self.agent_id = Some(agent_id.into());
+        self
+    }
+
+    /// Only sessions with this status.
+    #[must_use]
+    pub fn status(mut self, status: SessionStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Only sessions whose `started_at` is in the range.
+    #[must_use]
+    pub fn started(mut self, range: TimeRange) -> Self {
+        self.started = range;
+        self
+    }
+
+    /// Soft-deleted sessions too.
+    #[must_use]
+    pub fn include_deleted(mut self) -> Self {
+        self.include_deleted = true;
+        self
+    }
+}
+
+/// A session on its way in, checked.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = sessions)]
+pub(crate) struct NewSession {
+    pub(crate) namespace: String,
+    pub(crate) id: String,
+    pub(crate) agent_id: String,
+    pub(crate) started_at: i64,
+    pub(crate) ended_at: Option<i64>,
+    pub(crate) status: SessionStatus,
+    pub(crate) metadata: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) recorded_at: i64,
+}
+
+impl NewSession {
+    pub(crate) fn prepare(scope: &Scope, session: &Session) -> Result<Self, StateStoreError> {
+        let limits = &scope.limits;
+        let now = scope.clock.now();
+        if session.status.is_final() != session.ended_at.is_some() {
+            return Err(StateStoreError::invalid(
+                "session",
+                format!(
+                    "it is {} and its ended_at is {:?}: a session has an end when, and only when, it is over",
+                    session.status, session.ended_at
+                ),
+            ));
+        }
+        Ok(Self {
+            namespace: scope.namespace.as_str().to_owned(),
+            id: limits.id("session_id", &session.id)?.to_owned(),
+            agent_id: limits.id("agent_id", &session.agent_id)?.to_owned(),
+            started_at: session.started_at.unwrap_or(now.seconds),
+            ended_at: session.ended_at,
+            status: session.status,
+            metadata: limits.optional_metadata(session.metadata.as_ref())?,
+            created_at: now.seconds,
+            updated_at: now.seconds,
+            recorded_at: now.micros,
+        })
+    }
+}
+
+/// What a change writes beside the revision; `None` leaves the column as it is.
+#[derive(Debug, Clone, Default, AsChangeset)]
+#[diesel(table_name = sessions)]
+pub(crate) struct SessionChange {
+    pub(crate) status: Option<SessionStatus>,
+    pub(crate) ended_at: Option<i64>,
+    pub(crate) is_deleted: Option<bool>,
+    pub(crate) updated_at: i64,
+    pub(crate) recorded_at: i64,
+}
+
+impl SessionChange {
+    pub(crate) fn now(scope: &Scope) -> Self {
+        let now = scope.clock.now();
+        Self {
+            updated_at: now.seconds,
+            recorded_at: now.micros,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn deletion(scope: &Scope, is_deleted: bool) -> Self {
+        Self {
+            is_deleted: Some(is_deleted),
+            ..Self::now(scope)
+        }
+    }
+}
+
+/// A row of `sessions`.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub(crate) struct SessionRow {
+    seq: StoredInteger,
+    namespace: StoredText,
+    id: StoredText,
+    agent_id: StoredText,
+    started_at: StoredInteger,
+    ended_at: Option<StoredInteger>,
+    status: StoredText,
+    metadata: Option<StoredText>,
+    created_at: StoredInteger,
+    updated_at: StoredInteger,
+    is_deleted: StoredFlag,
+    revision: StoredInteger,
+    recorded_at: StoredInteger,
+}
+
+impl SessionRow {
+    pub(crate) fn decode(self) -> Result<SessionRecord, StateStoreError> {
+        let label = self.id.label();
+        let place = Place {
+            table: "sessions",
+            key: &label,
+        };
+        Ok(SessionRecord {
+            session: Session {
+                agent_id: self.agent_id.text(place, "agent_id")?,
+                started_at: Some(self.started_at.integer(place, "started_at")?),
+                ended_at: place.optional(self.ended_at, "ended_at", StoredInteger::integer)?,
+                status: self.status.parse(place, "status")?,
+                metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
+                id: self.id.text(place, "id")?,
+            },
+            seq: self.seq.integer(place, "seq")?,
+            namespace: self.namespace.text(place, "namespace")?,
+            created_at: self.created_at.integer(place, "created_at")?,
+            updated_at: self.updated_at.integer(place, "updated_at")?,
+            revision: self.revision.integer(place, "revision")?,
+            recorded_at: self.recorded_at.integer(place, "recorded_at")?,
+            is_deleted: self.is_deleted.flag(place, "is_deleted")?,
+        })
+    }
+}

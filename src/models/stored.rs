@@ -1,0 +1,264 @@
+//! Column values as they lie in the file, before they are checked.
+//!
+//! SQLite converts silently (text in a BIGINT column reads as a number) and Diesel replaces bad UTF-8; these types
+//! look at the stored type first and keep the reason until the row's key is known.
+
+use std::borrow::Borrow;
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::{AsExpression, ValidGrouping, is_aggregate};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::{BigInt, Binary, Bool, HasSqlType, Text};
+use diesel::sqlite::{Sqlite, SqliteType, SqliteValue};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::codec::{Codec, Encoded, decode};
+use crate::error::StateStoreError;
+
+/// Which row is being decoded, for the error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) table: &'static str,
+    pub(crate) key: &'a str,
+}
+
+impl Place<'_> {
+    pub(crate) fn corrupt(
+        self,
+        column: &'static str,
+        reason: impl Into<String>,
+    ) -> StateStoreError {
+        StateStoreError::Corrupt {
+            table: self.table,
+            key: self.key.to_owned(),
+            column,
+            reason: reason.into(),
+        }
+    }
+
+    /// Decodes a nullable column.
+    pub(crate) fn optional<S, T>(
+        self,
+        stored: Option<S>,
+        column: &'static str,
+        decode: fn(S, Self, &'static str) -> Result<T, StateStoreError>,
+    ) -> Result<Option<T>, StateStoreError> {
+        stored
+            .map(|stored| decode(stored, self, column))
+            .transpose()
+    }
+}
+
+fn wrong_type(wanted: &str, found: Option<SqliteType>) -> String {
+    match found {
+        Some(found) => format!("it holds {found:?}, not {wanted}"),
+        None => format!("it holds NULL, not {wanted}"),
+    }
+}
+
+/// A TEXT value.
+#[derive(Debug, Clone, FromSqlRow)]
+pub(crate) struct StoredText(Result<String, String>);
+
+impl FromSql<Text, Sqlite> for StoredText {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Ok(Self(match value.value_type() {
+            Some(SqliteType::Text) => String::from_utf8(value.read_blob().to_vec())
+                .map_err(|error| format!("it is not UTF-8: {error}")),
+            other => Err(wrong_type("text", other)),
+        }))
+    }
+}
+
+impl StoredText {
+    /// The text for naming a row in an error: whatever can be read of it.
+    pub(crate) fn label(&self) -> String {
+        match &self.0 {
+            Ok(text) => text.clone(),
+            Err(reason) => format!("<{reason}>"),
+        }
+    }
+
+    pub(crate) fn text(
+        self,
+        place: Place<'_>,
+        column: &'static str,
+    ) -> Result<String, StateStoreError> {
+        self.0.map_err(|reason| place.corrupt(column, reason))
+    }
+
+    pub(crate) fn json(
+        self,
+        place: Place<'_>,
+        column: &'static str,
+    ) -> Result<Value, StateStoreError> {
+        serde_json::from_str(&self.text(place, column)?)
+            .map_err(|error| place.corrupt(column, format!("it is not JSON: {error}")))
+    }
+
+    pub(crate) fn uuid(
+        self,
+        place: Place<'_>,
+        column: &'static str,
+    ) -> Result<Uuid, StateStoreError> {
+        let text = self.text(place, column)?;
+        Uuid::parse_str(&text)
+            .map_err(|error| place.corrupt(column, format!("{text:?} is not a UUID: {error}")))
+    }
+
+    /// An enum, from its one spelling.
+    pub(crate) fn parse<T: TextEnum>(
+        self,
+        place: Place<'_>,
+        column: &'static str,
+    ) -> Result<T, StateStoreError> {
+        let text = self.text(place, column)?;
+        T::from_text(&text).ok_or_else(|| place.corrupt(column, format!("unknown value {text:?}")))
+    }
+}
+
+/// An enum that is stored as text.
+pub(crate) trait TextEnum: Sized {
+    fn from_text(text: &str) -> Option<Self>;
+}
+
+/// A BIGINT value.
+#[derive(Debug, Clone, FromSqlRow)]
+pub(crate) struct StoredInteger(Result<i64, String>);
+
+impl FromSql<BigInt, Sqlite> for StoredInteger {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Ok(Self(match value.value_type() {
+            Some(SqliteType::Long) => Ok(value.read_long()),
+            other => Err(wrong_type("an integer", other)),
+        }))
+    }
+}
+
+impl StoredInteger {
+    pub(crate) fn integer(
+        self,
+        place: Place<'_>,
+        column: &'static str,
+    ) -> Result<i64, StateStoreError> {
+        self.0.map_err(|reason| place.corrupt(column, reason))
+    }
+}
+
+/// A BOOLEAN value.
+#[derive(Debug, Clone, FromSqlRow)]
+pub(crate) struct StoredFlag(Result<bool, String>);
+
+impl FromSql<Bool, Sqlite> for StoredFlag {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Ok(Self(match value.value_type() {
+            Some(SqliteType::Long) => match value.read_long() {
+                0 => Ok(false),
+                1 => Ok(true),
+                other => Err(format!("{other} is neither 0 nor 1")),
+            },
+            other => Err(wrong_type("a boolean", other)),
+        }))
+    }
+}
+
+impl StoredFlag {
+    pub(crate) fn flag(
+        self,
+        place: Place<'_>,
+        column: &'static str,
+    ) -> Result<bool, StateStoreError> {
+        self.0.map_err(|reason| place.corrupt(column, reason))
+    }
+}
+
+/// A state body on its way in: text, or a BLOB in the same TEXT column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Body(pub(crate) Encoded);
+
+/// A [`Body`] as an expression. Diesel refuses to bind a BLOB as `Text`, so this binds each kind as what it is.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(crate) struct BodyExpression<B>(B);
+
+impl AsExpression<Text> for Body {
+    type Expression = BodyExpression<Self>;
+
+    fn as_expression(self) -> Self::Expression {
+        BodyExpression(self)
+    }
+}
+
+impl<'a> AsExpression<Text> for &'a Body {
+    type Expression = BodyExpression<&'a Body>;
+
+    fn as_expression(self) -> Self::Expression {
+        BodyExpression(self)
+    }
+}
+
+impl<B> Expression for BodyExpression<B> {
+    type SqlType = Text;
+}
+
+impl<B, Source> AppearsOnTable<Source> for BodyExpression<B> {}
+impl<B, Source> SelectableExpression<Source> for BodyExpression<B> {}
+impl<B, Grouping> ValidGrouping<Grouping> for BodyExpression<B> {
+    type IsAggregate = is_aggregate::Never;
+}
+
+impl<B, DB> QueryFragment<DB> for BodyExpression<B>
+where
+    B: Borrow<Body>,
+    DB: Backend + HasSqlType<Text> + HasSqlType<Binary>,
+    str: ToSql<Text, DB>,
+    [u8]: ToSql<Binary, DB>,
+{
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        match &self.0.borrow().0 {
+            Encoded::Text(text) => pass.push_bind_param::<Text, str>(text.as_str()),
+            Encoded::Zstd(bytes) => pass.push_bind_param::<Binary, [u8]>(bytes.as_slice()),
+        }
+    }
+}
+
+/// A state body on its way out: its bytes, whichever of the two the column holds.
+#[derive(Debug, Clone, FromSqlRow)]
+pub(crate) struct StoredBody(Result<Vec<u8>, String>, bool);
+
+impl FromSql<Text, Sqlite> for StoredBody {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        Ok(match value.value_type() {
+            Some(SqliteType::Text) => Self(Ok(value.read_blob().to_vec()), true),
+            Some(SqliteType::Binary) => Self(Ok(value.read_blob().to_vec()), false),
+            other => Self(Err(wrong_type("a state body", other)), false),
+        })
+    }
+}
+
+impl StoredBody {
+    /// The state's text, and how it was stored.
+    pub(crate) fn state(
+        self,
+        codec: StoredInteger,
+        ceiling: usize,
+        place: Place<'_>,
+        column: &'static str,
+    ) -> Result<(String, Codec), StateStoreError> {
+        let corrupt = |reason: String| place.corrupt(column, reason);
+        let codec = Codec::from_number(codec.integer(place, column)?).map_err(corrupt)?;
+        let is_text = self.1;
+        let bytes = self.0.map_err(corrupt)?;
+        if is_text != (codec == Codec::Text) {
+            return Err(corrupt(format!(
+                "its codec says {}, its storage class doesn't",
+                codec.as_str()
+            )));
+        }
+        let text = decode(codec, bytes, ceiling).map_err(corrupt)?;
+        Ok((text, codec))
+    }
+}

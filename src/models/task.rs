@@ -1,0 +1,203 @@
+//! Tasks.
+
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::stored::{Place, StoredFlag, StoredInteger, StoredText};
+use super::{Scope, TaskStatus};
+use crate::error::StateStoreError;
+use crate::page::TimeRange;
+use crate::schema::tasks;
+
+/// A piece of work.
+///
+/// These are exactly the guide's fields, for ever; build it as a struct literal. What the store adds is in
+/// [`TaskRecord`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id, unique within the prefix.
+    pub id: Uuid,
+    /// What is to be done (64 KiB).
+    pub title: String,
+    /// More about it (64 KiB).
+    pub description: Option<String>,
+    /// What has become of it.
+    pub status: TaskStatus,
+    /// The agent that does it, which need not exist (512 bytes).
+    pub assigned_to: Option<String>,
+    /// When it was made, in Unix seconds. An update keeps the stored time.
+    pub created_at: i64,
+    /// When this form of it was made, in Unix seconds.
+    pub updated_at: i64,
+    /// Anything, as JSON (1 MiB, 100 levels).
+    pub metadata: Option<Value>,
+}
+
+/// A task with what the store keeps beside it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TaskRecord {
+    /// The task.
+    #[serde(flatten)]
+    pub task: Task,
+    /// Its place in the order in which tasks were first saved.
+    pub seq: i64,
+    /// The prefix.
+    pub namespace: String,
+    /// Raised by one at every write of the row.
+    pub revision: i64,
+    /// When the store wrote the row, in microseconds since the Unix epoch.
+    pub recorded_at: i64,
+    /// Whether the task is soft-deleted.
+    pub is_deleted: bool,
+}
+
+/// Which tasks a list holds; by default all that aren't deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskFilter {
+    pub(crate) status: Option<TaskStatus>,
+    pub(crate) assigned_to: Option<String>,
+    pub(crate) updated: TimeRange,
+    pub(crate) include_deleted: bool,
+}
+
+impl TaskFilter {
+    /// Only tasks with this status.
+    #[must_use]
+    pub fn status(mut self, status: TaskStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Only tasks of this agent.
+    #[must_use]
+    pub fn assigned_to(mut self, agent_id: impl Into<String>) -> Self {
+        self.assigned_to = Some(agent_id.into());
+        self
+    }
+
+    /// Only tasks whose `updated_at` is in the range.
+    #[must_use]
+    pub fn updated(mut self, range: TimeRange) -> Self {
+        self.updated = range;
+        self
+    }
+
+    /// Soft-deleted tasks too.
+    #[must_use]
+    pub fn include_deleted(mut self) -> Self {
+        self.include_deleted = true;
+        self
+    }
+}
+
+/// A task on its way in, checked.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = tasks)]
+pub(crate) struct NewTask {
+    pub(crate) namespace: String,
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) description: Option<String>,
+    pub(crate) status: TaskStatus,
+    pub(crate) assigned_to: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) metadata: Option<String>,
+    pub(crate) recorded_at: i64,
+}
+
+impl NewTask {
+    pub(crate) fn prepare(scope: &Scope, task: &Task) -> Result<Self, StateStoreError> {
+        let limits = &scope.limits;
+        Ok(Self {
+            namespace: scope.namespace.as_str().to_owned(),
+            id: task.id.to_string(),
+            title: limits.text("title", &task.title)?.to_owned(),
+            description: limits.optional_text("description", task.description.as_deref())?,
+            status: task.status,
+            assigned_to: limits.optional_id("assigned_to", task.assigned_to.as_deref())?,
+            created_at: task.created_at,
+            updated_at: task.updated_at,
+            metadata: limits.optional_metadata(task.metadata.as_ref())?,
+            recorded_at: scope.clock.now().micros,
+        })
+    }
+}
+
+/// What a change writes beside the revision; `None` leaves the column as it is.
+#[derive(Debug, Clone, Default, AsChangeset)]
+#[diesel(table_name = tasks)]
+pub(crate) struct TaskChange {
+    pub(crate) status: Option<TaskStatus>,
+    pub(crate) is_deleted: Option<bool>,
+    pub(crate) updated_at: i64,
+    pub(crate) recorded_at: i64,
+}
+
+impl TaskChange {
+    pub(crate) fn now(scope: &Scope) -> Self {
+        let now = scope.clock.now();
+        Self {
+            updated_at: now.seconds,
+            recorded_at: now.micros,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn deletion(scope: &Scope, is_deleted: bool) -> Self {
+        Self {
+            is_deleted: Some(is_deleted),
+            ..Self::now(scope)
+        }
+    }
+}
+
+/// A row of `tasks`.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = tasks)]
+pub(crate) struct TaskRow {
+    seq: StoredInteger,
+    namespace: StoredText,
+    id: StoredText,
+    title: StoredText,
+    description: Option<StoredText>,
+    status: StoredText,
+    assigned_to: Option<StoredText>,
+    created_at: StoredInteger,
+    updated_at: StoredInteger,
+    metadata: Option<StoredText>,
+    is_deleted: StoredFlag,
+    revision: StoredInteger,
+    recorded_at: StoredInteger,
+}
+
+impl TaskRow {
+    pub(crate) fn decode(self) -> Result<TaskRecord, StateStoreError> {
+        let label = self.id.label();
+        let place = Place {
+            table: "tasks",
+            key: &label,
+        };
+        Ok(TaskRecord {
+            task: Task {
+                id: self.id.uuid(place, "id")?,
+                title: self.title.text(place, "title")?,
+                description: place.optional(self.description, "description", StoredText::text)?,
+                status: self.status.parse(place, "status")?,
+                assigned_to: place.optional(self.assigned_to, "assigned_to", StoredText::text)?,
+                created_at: self.created_at.integer(place, "created_at")?,
+                updated_at: self.updated_at.integer(place, "updated_at")?,
+                metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
+            },
+            seq: self.seq.integer(place, "seq")?,
+            namespace: self.namespace.text(place, "namespace")?,
+            revision: self.revision.integer(place, "revision")?,
+            recorded_at: self.recorded_at.integer(place, "recorded_at")?,
+            is_deleted: self.is_deleted.flag(place, "is_deleted")?,
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! State transitions.
+
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Scope;
+use super::stored::{Body, Place, StoredBody, StoredInteger, StoredText};
+use crate::error::StateStoreError;
+use crate::page::TimeRange;
+use crate::schema::state_transitions;
+
+/// A change of an agent's state, as it was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StateTransition {
+    /// Its id, given by the store (UUIDv7).
+    pub id: Uuid,
+    /// The agent, which need not exist.
+    pub agent_id: String,
+    /// The state before.
+    pub state_before: String,
+    /// The state after.
+    pub state_after: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When it was recorded, in Unix seconds of the store's clock.
+    pub timestamp: i64,
+    /// Anything, as JSON.
+    pub metadata: Option<Value>,
+}
+
+/// A transition with what the store keeps beside it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TransitionRecord {
+    /// The transition.
+    #[serde(flatten)]
+    pub transition: StateTransition,
+    /// Its place in the order of all transitions.
+    pub seq: i64,
+    /// The prefix.
+    pub namespace: String,
+    /// When the store wrote the row, in microseconds since the Unix epoch.
+    pub recorded_at: i64,
+}
+
+/// A transition to be recorded.
+///
+/// ```
+/// use descartes_state::TransitionDraft;
+///
+/// let draft = TransitionDraft::new("agent_001", "idle", "running")
+///     .reason("User initiated execution")
+///     .metadata(serde_json::json!({ "by": "alice" }));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TransitionDraft {
+    pub(crate) agent_id: String,
+    pub(crate) state_before: String,
+    pub(crate) state_after: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) metadata: Option<Value>,
+}
+
+impl TransitionDraft {
+    /// A transition of this agent (512 bytes) between these states (64 MiB each).
+    #[must_use]
+    pub fn new(
+        agent_id: impl Into<String>,
+        state_before: impl Into<String>,
+        state_after: impl Into<String>,
+    ) -> Self {
+        Self {
+            agent_id: agent_id.into(),
+            state_before: state_before.into(),
+            state_after: state_after.into(),
+            reason: None,
+            metadata: None,
+        }
+    }
+
+    /// Why (64 KiB).
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Anything, as JSON (1 MiB, 100 levels).
+    #[must_use]
+    pub fn metadata(mut self, metadata: Value) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+}
+
+/// Which transitions a list holds; by default all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransitionFilter {
+    pub(crate) agent_id: Option<String>,
+    pub(crate) time: TimeRange,
+}
+
+impl TransitionFilter {
+    /// Only this agent's.
+    #[must_use]
+    pub fn agent(mut self, agent_id: impl Into<String>) -> Self {
+        self.agent_id = Some(agent_id.into());
+        self
+    }
+
+    /// Only those whose `timestamp` is in the range.
+    #[must_use]
+    pub fn time(mut self, range: TimeRange) -> Self {
+        self.time = range;
+        self
+    }
+}
+
+/// A transition on its way in, checked and encoded.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = state_transitions)]
+pub(crate) struct NewTransition {
+    pub(crate) namespace: String,
+    pub(crate) id: String,
+    pub(crate) agent_id: String,
+    pub(crate) state_before: Body,
+    pub(crate) state_before_codec: i64,
+    pub(crate) state_after: Body,
+    pub(crate) state_after_codec: i64,
+    pub(crate) reason: Option<String>,
+    pub(crate) timestamp: i64,
+    pub(crate) metadata: Option<String>,
+    pub(crate) recorded_at: i64,
+}
+
+impl NewTransition {
+    pub(crate) fn prepare(scope: &Scope, draft: &TransitionDraft) -> Result<Self, StateStoreError> {
+        let limits = &scope.limits;
+        let agent_id = limits.id("agent_id", &draft.agent_id)?;
+        let encode =
+            |field, state: &str| scope.compression.encode(field, limits.state(field, state)?);
+        let before = encode("state_before", &draft.state_before)?;
+        let after = encode("state_after", &draft.state_after)?;
+        let reason = draft.reason.as_deref();
+        let now = scope.clock.now();
+        Ok(Self {
+            namespace: scope.namespace.as_str().to_owned(),
+            id: Uuid::now_v7().to_string(),
+            agent_id: agent_id.to_owned(),
+            state_before_codec: before.codec().number(),
+            state_before: Body(before),
+            state_after_codec: after.codec().number(),
+            state_after: Body(after),
+            reason: limits.optional_text("reason", reason)?,
+            timestamp: now.seconds,
+            metadata: limits.optional_metadata(draft.metadata.as_ref())?,
+            recorded_at: now.micros,
+        })
+    }
+}
+
+/// A row of `state_transitions`.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = state_transitions)]
+pub(crate) struct TransitionRow {
+    seq: StoredInteger,
+    namespace: StoredText,
+    id: StoredText,
+    agent_id: StoredText,
+    state_before: StoredBody,
+    state_before_codec: StoredInteger,
+    state_after: StoredBody,
+    state_after_codec: StoredInteger,
+    reason: Option<StoredText>,
+    timestamp: StoredInteger,
+    metadata: Option<StoredText>,
+    recorded_at: StoredInteger,
+}
+
+impl TransitionRow {
+    pub(crate) fn decode(self, scope: &Scope) -> Result<TransitionRecord, StateStoreError> {
+        let label = self.id.label();
+        let place = Place {
+            table: "state_transitions",
+            key: &label,
+        };
+        let ceiling = scope.limits.decompressed_bytes();
+        let state = |body: StoredBody, codec, column| {
+            body.state(codec, ceiling, place, column)
+                .map(|(text, _)| text)
+        };
+        Ok(TransitionRecord {
+            transition: StateTransition {
+                id: self.id.uuid(place, "id")?,
+                agent_id: self.agent_id.text(place, "agent_id")?,
+                state_before: state(self.state_before, self.state_before_codec, "state_before")?,
+                state_after: state(self.state_after, self.state_after_codec, "state_after")?,
+                reason: place.optional(self.reason, "reason", StoredText::text)?,
+                timestamp: self.timestamp.integer(place, "timestamp")?,
+                metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
+            },
+            seq: self.seq.integer(place, "seq")?,
+            namespace: self.namespace.text(place, "namespace")?,
+            recorded_at: self.recorded_at.integer(place, "recorded_at")?,
+        })
+    }
+}

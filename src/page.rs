@@ -1,0 +1,273 @@
+//! Keyset pages: a bounded part of a list, and where the next one starts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::error::{StateStoreError, within};
+
+/// The direction of a list of rows with a sequence number. Agents always come by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Order {
+    /// Newest first: falling sequence numbers.
+    #[default]
+    NewestFirst,
+    /// Oldest first: rising sequence numbers, as a follower of the log reads them.
+    OldestFirst,
+}
+
+/// Where a page starts, as the page before it said. Opaque: keep it as text, and give it back to the same list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cursor(Position);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Position {
+    Before(i64),
+    After(i64),
+    AfterId(String),
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Position::Before(seq) => write!(formatter, "b{seq}"),
+            Position::After(seq) => write!(formatter, "a{seq}"),
+            Position::AfterId(id) => {
+                write!(formatter, "i{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
+            }
+        }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = StateStoreError;
+
+    fn from_str(text: &str) -> Result<Self, StateStoreError> {
+        let unknown = || StateStoreError::invalid("cursor", format!("{text:?} is not a cursor"));
+        let number = |digits: &str| digits.parse().map_err(|_| unknown());
+        let position = match text.split_at_checked(1) {
+            Some(("b", digits)) => Position::Before(number(digits)?),
+            Some(("a", digits)) => Position::After(number(digits)?),
+            Some(("i", id)) => Position::AfterId(
+                percent_decode_str(id)
+                    .decode_utf8()
+                    .map_err(|_| unknown())?
+                    .into_owned(),
+            ),
+            _ => return Err(unknown()),
+        };
+        Ok(Self(position))
+    }
+}
+
+/// Which part of a list is wanted.
+///
+/// ```
+/// use descartes_state::{Order, PageRequest};
+///
+/// let request = PageRequest::new(50).order(Order::OldestFirst);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PageRequest {
+    rows: u32,
+    after: Option<Cursor>,
+    order: Order,
+}
+
+impl Default for PageRequest {
+    /// The first 100 rows.
+    fn default() -> Self {
+        Self::new(100)
+    }
+}
+
+impl PageRequest {
+    /// The first `rows` rows: 1 up to the `page_rows` of [`Limits`](crate::Limits) (10,000).
+    #[must_use]
+    pub fn new(rows: u32) -> Self {
+        Self {
+            rows,
+            after: None,
+            order: Order::default(),
+        }
+    }
+
+    /// Starts where another page of the same list ended.
+    #[must_use]
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.after = Some(cursor);
+        self
+    }
+
+    /// The direction, for lists of rows with a sequence number. A cursor belongs to the direction that gave it.
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// The checked bounds for a list by sequence number.
+    pub(crate) fn by_sequence(&self, most: u32) -> Result<SequenceBounds, StateStoreError> {
+        let rows = self.checked_rows(most)?;
+        let after = match (&self.after, self.order) {
+            (None, _) => None,
+            (Some(Cursor(Position::Before(seq))), Order::NewestFirst)
+            | (Some(Cursor(Position::After(seq))), Order::OldestFirst) => Some(*seq),
+            (Some(_), _) => return Err(foreign_cursor()),
+        };
+        Ok(SequenceBounds {
+            rows,
+            after,
+            order: self.order,
+        })
+    }
+
+    /// The checked bounds for a list by id.
+    pub(crate) fn by_id(&self, most: u32) -> Result<IdBounds, StateStoreError> {
+        let rows = self.checked_rows(most)?;
+        let after = match &self.after {
+            None => None,
+            Some(Cursor(Position::AfterId(id))) => Some(id.clone()),
+            Some(_) => return Err(foreign_cursor()),
+        };
+        Ok(IdBounds { rows, after })
+    }
+
+    fn checked_rows(&self, most: u32) -> Result<usize, StateStoreError> {
+        if self.rows == 0 {
+            return Err(StateStoreError::invalid("page", "it has no rows"));
+        }
+        within("page", self.rows as usize, most as usize, "rows")?;
+        Ok(self.rows as usize)
+    }
+}
+
+fn foreign_cursor() -> StateStoreError {
+    StateStoreError::invalid("cursor", "it belongs to another list or direction")
+}
+
+/// The bounds of a list by sequence number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SequenceBounds {
+    pub(crate) rows: usize,
+    pub(crate) after: Option<i64>,
+    pub(crate) order: Order,
+}
+
+impl SequenceBounds {
+    /// The newest rows of an unpaged list.
+    pub(crate) fn newest(rows: usize) -> Self {
+        Self {
+            rows,
+            after: None,
+            order: Order::NewestFirst,
+        }
+    }
+}
+
+/// The bounds of a list by id.
+#[derive(Debug, Clone)]
+pub(crate) struct IdBounds {
+    pub(crate) rows: usize,
+    pub(crate) after: Option<String>,
+}
+
+/// How many rows to ask for: one more than wanted, to know whether more follow.
+pub(crate) fn fetch(rows: usize) -> i64 {
+    i64::try_from(rows).map_or(i64::MAX, |rows| rows.saturating_add(1))
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page starts; `None` on the last.
+    pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// Cuts the surplus row that `fetch` asked for, and makes the cursor from the last row kept.
+    fn cut(mut items: Vec<T>, rows: usize, position: impl FnOnce(&T) -> Position) -> Self {
+        let more = items.len() > rows;
+        items.truncate(rows);
+        let next = match items.last() {
+            Some(last) if more => Some(Cursor(position(last))),
+            _ => None,
+        };
+        Self { items, next }
+    }
+
+    pub(crate) fn by_sequence(
+        items: Vec<T>,
+        bounds: SequenceBounds,
+        seq: impl FnOnce(&T) -> i64,
+    ) -> Self {
+        Self::cut(items, bounds.rows, |last| match bounds.order {
+            Order::NewestFirst => Position::Before(seq(last)),
+            Order::OldestFirst => Position::After(seq(last)),
+        })
+    }
+
+    pub(crate) fn by_id(items: Vec<T>, bounds: &IdBounds, id: impl FnOnce(&T) -> &str) -> Self {
+        Self::cut(items, bounds.rows, |last| {
+            Position::AfterId(id(last).to_owned())
+        })
+    }
+}
+
+/// A half-open range of Unix seconds: from `from`, up to but not including `until`.
+///
+/// ```
+/// use descartes_state::TimeRange;
+///
+/// let today = TimeRange::default().from(1_763_856_000).until(1_763_942_400);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TimeRange {
+    pub(crate) from: Option<i64>,
+    pub(crate) until: Option<i64>,
+}
+
+impl TimeRange {
+    /// The first second that is in the range.
+    #[must_use]
+    pub fn from(mut self, seconds: i64) -> Self {
+        self.from = Some(seconds);
+        self
+    }
+
+    /// The first second that is no longer in the range.
+    #[must_use]
+    pub fn until(mut self, seconds: i64) -> Self {
+        self.until = Some(seconds);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Cursor, Position};
+
+    proptest! {
+        #[test]
+        fn a_cursor_reads_back_from_its_text(seq in any::<i64>(), id in "\\PC{1,20}") {
+            for position in [Position::Before(seq), Position::After(seq), Position::AfterId(id)] {
+                let cursor = Cursor(position);
+                prop_assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
+            }
+        }
+
+        #[test]
+        fn any_other_text_is_an_error_never_a_panic(text in "\\PC{0,20}") {
+            let _ = text.parse::<Cursor>();
+        }
+    }
+}

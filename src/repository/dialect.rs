@@ -1,0 +1,21 @@
+//! What only SQLite says.
+
+use diesel::define_sql_function;
+use diesel::expression::{AsExpression, Expression};
+use diesel::sql_types::{BigInt, Nullable, Text};
+
+define_sql_function! {
+    /// The first argument, or the second where the first is NULL.
+    fn coalesce(value: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
+}
+
+diesel::infix_operator!(Matches, " MATCH ", backend: diesel::sqlite::Sqlite);
+
+/// FTS5's `column MATCH expression`.
+pub(super) trait Matching: Expression<SqlType = Text> + Sized {
+    fn matches<E: AsExpression<Text>>(self, expression: E) -> Matches<Self, E::Expression> {
+        Matches::new(self, expression.as_expression())
+    }
+}
+
+impl<T: Expression<SqlType = Text>> Matching for T {}

@@ -1,0 +1,252 @@
+//! Events: append-only.
+
+use diesel::prelude::*;
+use diesel::sqlite::Sqlite;
+use uuid::Uuid;
+
+use super::dialect::Matching;
+use super::search::events_search;
+use super::{Connection, Pending, in_sequence, search, whole_list};
+use crate::error::StateStoreError;
+use crate::expected::Expected;
+use crate::models::{Event, EventFilter, EventRecord, EventRow, NewEvent, Scope};
+use crate::page::{Page, PageRequest, SequenceBounds};
+use crate::schema::events;
+
+/// A boxed query over `events`, cut down to the namespace and the filter.
+macro_rules! restricted {
+    ($query:expr, $scope:expr, $filter:expr) => {{
+        let (scope, filter): (&Scope, &EventFilter) = ($scope, $filter);
+        let limits = &scope.limits;
+        let namespace = scope.namespace.as_str().to_owned();
+        let mut query = $query.filter(events::namespace.eq(namespace));
+        if let Some(session_id) = &filter.session_id {
+            let session_id = limits.id("session_id", session_id)?.to_owned();
+            query = query.filter(events::session_id.eq(session_id));
+        }
+        if let Some(event_type) = &filter.event_type {
+            let event_type = limits.id("event_type", event_type)?.to_owned();
+            query = query.filter(events::event_type.eq(event_type));
+        }
+        if let Some(actor_id) = &filter.actor_id {
+            let actor_id = limits.id("actor_id", actor_id)?.to_owned();
+            query = query.filter(events::actor_id.eq(actor_id));
+        }
+        if let Some(from) = filter.time.from {
+            query = query.filter(events::timestamp.ge(from));
+        }
+        if let Some(until) = filter.time.until {
+            query = query.filter(events::timestamp.lt(until));
+        }
+        query
+    }};
+}
+
+/// The events, within one transaction and namespace.
+pub struct EventRepository<'t> {
+    connection: &'t mut Connection,
+    scope: &'t Scope,
+    pending: &'t mut Pending,
+}
+
+impl<'t> EventRepository<'t> {
+    pub(super) fn new(
+        connection: &'t mut Connection,
+        scope: &'t Scope,
+        pending: &'t mut Pending,
+    ) -> Self {
+        Self {
+            connection,
+            scope,
+            pending,
+        }
+    }
+
+    /// Appends an event; gives its sequence number. An event that is stored already, with the same content, is left as
+    /// it is.
+    ///
+    /// # Errors
+    /// `Conflict` where the id holds other content; `InvalidInput` or `TooLarge` for a bad field.
+    pub fn append(&mut self, event: &Event) -> Result<i64, StateStoreError> {
+        let row = NewEvent::prepare(self.scope, event)?;
+        self.put(&row)
+    }
+
+    /// Appends many events, in their order; gives the sequence number of each. Rolling back on an error is the caller's
+    /// part inside a transaction.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append), and `TooLarge` above the `bulk_rows` of [`Limits`](crate::Limits).
+    pub fn append_all(&mut self, events: &[Event]) -> Result<Vec<i64>, StateStoreError> {
+        let rows = NewEvent::prepare_all(self.scope, events)?;
+        self.put_all(&rows)
+    }
+
+    pub(crate) fn put_all(&mut self, rows: &[NewEvent]) -> Result<Vec<i64>, StateStoreError> {
+        rows.iter().map(|row| self.put(row)).collect()
+    }
+
+    pub(crate) fn put(&mut self, row: &NewEvent) -> Result<i64, StateStoreError> {
+        let inserted = diesel::insert_into(events::table)
+            .values(row)
+            .on_conflict((events::namespace, events::id))
+            .do_nothing()
+            .returning(events::seq)
+            .get_result(self.connection)
+            .optional()?;
+        if let Some(seq) = inserted {
+            self.pending.unindexed_events = true;
+            return Ok(seq);
+        }
+        match self.find(&row.id)? {
+            Some(stored) if row.says_the_same_as(&stored.event) => Ok(stored.seq),
+            // Appended rows never change: each stays at its first revision.
+            _ => Err(StateStoreError::Conflict {
+                entity: "event",
+                id: row.id.clone(),
+                expected: Expected::Absent,
+                actual: 1,
+            }),
+        }
+    }
+
+    /// An event; `None` where there is none.
+    ///
+    /// # Errors
+    /// `Corrupt` for a row that can't be decoded.
+    pub fn get(&mut self, id: &Uuid) -> Result<Option<EventRecord>, StateStoreError> {
+        self.find(&id.to_string())
+    }
+
+    /// A page of events.
+    ///
+    /// # Errors
+    /// `InvalidInput` or `TooLarge` for a bad filter or page.
+    pub fn list(
+        &mut self,
+        filter: &EventFilter,
+        page: &PageRequest,
+    ) -> Result<Page<EventRecord>, StateStoreError> {
+        let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let query = in_sequence!(events, seq, self.matching(filter)?, bounds);
+        let rows = self.load(query)?;
+        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+    }
+
+    /// Every event that the filter picks, newest first.
+    pub(crate) fn all(&mut self, filter: &EventFilter) -> Result<Vec<Event>, StateStoreError> {
+        let limit = self.scope.limits.list_rows;
+        let query = in_sequence!(
+            events,
+            seq,
+            self.matching(filter)?,
+            SequenceBounds::newest(limit)
+        );
+        let rows = whole_list(self.load(query)?, limit, "events().list(..)")?;
+        Ok(rows.into_iter().map(|record| record.event).collect())
+    }
+
+    /// A page of the events whose content holds every word of the text.
+    ///
+    /// The text is plain words, whatever characters it holds: case and accents don't count, and words that are written
+    /// together (`a-b`, `it's`) must stand together. A text without a letter or digit finds nothing.
+    ///
+    /// # Errors
+    /// `TooLarge` for a text above `search_bytes`, `InvalidInput` or `TooLarge` for a bad filter or page.
+    pub fn search(
+        &mut self,
+        text: &str,
+        filter: &EventFilter,
+        page: &PageRequest,
+    ) -> Result<Page<EventRecord>, StateStoreError> {
+        let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let rows = self.find_words(text, filter, bounds)?;
+        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+    }
+
+    /// Every event whose content holds every word of the text, newest first.
+    pub(crate) fn search_all(&mut self, text: &str) -> Result<Vec<Event>, StateStoreError> {
+        let limit = self.scope.limits.list_rows;
+        let bounds = SequenceBounds::newest(limit);
+        let rows = self.find_words(text, &EventFilter::default(), bounds)?;
+        let rows = whole_list(rows, limit, "events().search(..)")?;
+        Ok(rows.into_iter().map(|record| record.event).collect())
+    }
+
+    /// How many events there are.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a bad filter.
+    pub fn count(&mut self, filter: &EventFilter) -> Result<i64, StateStoreError> {
+        Ok(self.matching(filter)?.count().get_result(self.connection)?)
+    }
+
+    /// Removes the events whose `timestamp` is before this Unix second, from the search too; gives how many.
+    ///
+    /// # Errors
+    /// Only the database's.
+    pub fn purge_before(&mut self, seconds: i64) -> Result<usize, StateStoreError> {
+        let namespace = self.scope.namespace.as_str();
+        let old = events::table
+            .filter(events::namespace.eq(namespace))
+            .filter(events::timestamp.lt(seconds));
+        Ok(diesel::delete(old).execute(self.connection)?)
+    }
+
+    fn find(&mut self, id: &str) -> Result<Option<EventRecord>, StateStoreError> {
+        events::table
+            .filter(events::namespace.eq(self.scope.namespace.as_str()))
+            .filter(events::id.eq(id))
+            .select(EventRow::as_select())
+            .get_result(self.connection)
+            .optional()?
+            .map(EventRow::decode)
+            .transpose()
+    }
+
+    fn find_words(
+        &mut self,
+        text: &str,
+        filter: &EventFilter,
+        bounds: SequenceBounds,
+    ) -> Result<Vec<EventRecord>, StateStoreError> {
+        let text = self.scope.limits.search(text)?;
+        let Some(expression) = search::expression(&self.scope.namespace, text) else {
+            return Ok(Vec::new());
+        };
+        if self.pending.unindexed_events {
+            search::index_new_events(self.connection)?;
+            self.pending.unindexed_events = false;
+        }
+        let hits = events_search::table
+            .inner_join(events::table.on(events::seq.eq(events_search::rowid)))
+            .filter(events_search::whole_row.matches(expression))
+            .select(EventRow::as_select())
+            .into_boxed();
+        let hits = restricted!(hits, self.scope, filter);
+        in_sequence!(events_search, rowid, hits, bounds)
+            .load(self.connection)?
+            .into_iter()
+            .map(EventRow::decode)
+            .collect()
+    }
+
+    fn load(
+        &mut self,
+        query: events::BoxedQuery<'_, Sqlite>,
+    ) -> Result<Vec<EventRecord>, StateStoreError> {
+        query
+            .select(EventRow::as_select())
+            .load(self.connection)?
+            .into_iter()
+            .map(EventRow::decode)
+            .collect()
+    }
+
+    fn matching(
+        &self,
+        filter: &EventFilter,
+    ) -> Result<events::BoxedQuery<'static, Sqlite>, StateStoreError> {
+        Ok(restricted!(events::table.into_boxed(), self.scope, filter))
+    }
+}

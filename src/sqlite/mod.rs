@@ -1,0 +1,18 @@
+//! The only place that knows pools, threads, PRAGMAs and paths.
+//!
+//! A [`Core`] is one database file in this process: one write lane, one set of readers. Stores on the same file share
+//! it. What the repositories need to do before a commit comes in as a function, so that this module knows no table.
+
+mod closure;
+mod connect;
+mod core;
+mod held;
+mod options;
+mod readers;
+mod recent;
+mod transaction;
+mod writer;
+
+pub(crate) use core::Attachment;
+pub use options::{Durability, OpenMode, StoreOptions};
+pub(crate) use writer::Shape;

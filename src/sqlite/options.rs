@@ -1,0 +1,188 @@
+//! The settings of a store.
+
+use std::time::Duration;
+
+use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::codec::Compression;
+use crate::error::StateStoreError;
+use crate::limits::Limits;
+
+/// When an acknowledged write is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Every acknowledged write is on disk: `synchronous=FULL`. It outlives a crash of the process, of the system, and a
+    /// power cut.
+    #[default]
+    Full,
+    /// Acknowledged writes outlive a crash of the process; the last of them may be lost in a power cut or a crash of the
+    /// system, the file stays whole: `synchronous=NORMAL` (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+    Relaxed,
+}
+
+/// What opening may do to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OpenMode {
+    /// Creates the file and its directories, and `initialize` migrates.
+    #[default]
+    Create,
+    /// The file must exist, and `initialize` only checks that its schema is whole.
+    Existing,
+}
+
+/// The settings of a store; the defaults are the guide's.
+///
+/// ```
+/// use std::time::Duration;
+/// use descartes_state::{Durability, StoreOptions};
+///
+/// let options = StoreOptions::default()
+///     .compression(true)
+///     .durability(Durability::Relaxed)
+///     .busy_timeout(Duration::from_secs(2));
+/// ```
+///
+/// Stores that are open on one file in one process share their connections: the first one's settings of connections,
+/// timeouts, queue, budget and durability hold for all of them.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoreOptions {
+    pub(crate) readers: usize,
+    pub(crate) kept: usize,
+    pub(crate) acquire_timeout: Duration,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) durability: Durability,
+    pub(crate) write_queue: usize,
+    pub(crate) inline_budget: Duration,
+    pub(crate) mode: OpenMode,
+    pub(crate) compression: Compression,
+    pub(crate) limits: Limits,
+    pub(crate) clock: SharedClock,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            readers: 10,
+            kept: 1,
+            acquire_timeout: Duration::from_secs(30),
+            busy_timeout: Duration::from_secs(30),
+            durability: Durability::default(),
+            write_queue: 4096,
+            inline_budget: Duration::from_micros(250),
+            mode: OpenMode::default(),
+            compression: Compression {
+                enabled: false,
+                threshold: 1024,
+            },
+            limits: Limits::default(),
+            clock: SharedClock::new(SystemClock),
+        }
+    }
+}
+
+impl StoreOptions {
+    /// Read connections at the most, and connections of [`pool`](crate::SqliteStateStore::pool) at the most (10).
+    #[must_use]
+    pub fn readers(mut self, connections: usize) -> Self {
+        self.readers = connections;
+        self
+    }
+
+    /// Idle read connections that are kept open; others are closed after a minute without use (1).
+    #[must_use]
+    pub fn kept_connections(mut self, connections: usize) -> Self {
+        self.kept = connections;
+        self
+    }
+
+    /// How long a call waits for a connection, or for its turn to write (30 s).
+    #[must_use]
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// How long a call waits for a lock that another process holds (30 s; at the most 24 days).
+    #[must_use]
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// When an acknowledged write is safe (full).
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Operations that may wait to be written; more wait for room, up to the acquire timeout (4096).
+    #[must_use]
+    pub fn write_queue(mut self, operations: usize) -> Self {
+        self.write_queue = operations;
+        self
+    }
+
+    /// Short work is done on the caller's thread while recent work took no longer than this; above it, on the
+    /// runtime's blocking pool (250 µs; zero for never on the caller's thread).
+    #[must_use]
+    pub fn inline_budget(mut self, budget: Duration) -> Self {
+        self.inline_budget = budget;
+        self
+    }
+
+    /// What opening may do to the file (create it, and migrate).
+    #[must_use]
+    pub fn mode(mut self, mode: OpenMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Whether state bodies above the threshold are stored as zstd (no). Both kinds read back alike whatever it says.
+    #[must_use]
+    pub fn compression(mut self, enabled: bool) -> Self {
+        self.compression.enabled = enabled;
+        self
+    }
+
+    /// Bytes above which a state body is compressed (1024).
+    #[must_use]
+    pub fn compression_threshold(mut self, bytes: usize) -> Self {
+        self.compression.threshold = bytes;
+        self
+    }
+
+    /// How large each input may be.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where the store's own times come from (the machine's clock).
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = SharedClock::new(clock);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StateStoreError> {
+        const MOST_CONNECTIONS: usize = 1024;
+        let refuse = |reason: &str| Err(StateStoreError::invalid("options", reason));
+        if self.readers == 0 || self.readers > MOST_CONNECTIONS {
+            return refuse("readers must be from 1 to 1024");
+        }
+        if self.kept > self.readers {
+            return refuse("kept_connections must not be above readers");
+        }
+        if self.write_queue == 0 || self.write_queue > tokio::sync::Semaphore::MAX_PERMITS {
+            return refuse("write_queue must hold at least one operation");
+        }
+        if self.busy_timeout.as_millis() > i32::MAX as u128 {
+            return refuse("busy_timeout must not be above 24 days");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! The migrations of the database, of all prefixes.
+
+use tracing::Instrument;
+
+use super::{SqliteStateStore, operation_span};
+use crate::error::StateStoreError;
+use crate::migrations::{MigrationRecord, Revert};
+
+/// The migrations of the database. What runs them is [`SqliteStateStore::initialize`].
+#[derive(Debug, Clone, Copy)]
+pub struct Migrations<'s> {
+    store: &'s SqliteStateStore,
+}
+
+impl<'s> Migrations<'s> {
+    pub(super) fn new(store: &'s SqliteStateStore) -> Self {
+        Self { store }
+    }
+
+    /// The migrations that the database has, by version.
+    ///
+    /// # Errors
+    /// `NewerDatabase` and `ForeignDatabase` for a file that isn't ours.
+    pub async fn applied(&self) -> Result<Vec<MigrationRecord>, StateStoreError> {
+        self.store.scope()?;
+        let schema = self.store.attachment.schema("migrations.applied");
+        let schema = schema.instrument(operation_span("migrations.applied"));
+        Ok(schema.await?.history())
+    }
+
+    /// The migrations that the database lacks, by version; their `applied_at` is 0.
+    ///
+    /// # Errors
+    /// As [`applied`](Self::applied).
+    pub async fn pending(&self) -> Result<Vec<MigrationRecord>, StateStoreError> {
+        self.store.scope()?;
+        let schema = self.store.attachment.schema("migrations.pending");
+        let schema = schema.instrument(operation_span("migrations.pending"));
+        Ok(schema.await?.pending())
+    }
+
+    /// What [`revert`](Self::revert) would take. Nothing is changed.
+    ///
+    /// # Errors
+    /// `MigrationError` where no migration is applied.
+    pub async fn preview_revert(&self) -> Result<Revert, StateStoreError> {
+        self.undo("migrations.preview_revert", false).await
+    }
+
+    /// Reverts the last migration, with the tables that it made and their rows of every prefix.
+    ///
+    /// # Errors
+    /// `MigrationError` where no migration is applied.
+    pub async fn revert(&self) -> Result<Revert, StateStoreError> {
+        self.undo("migrations.revert", true).await
+    }
+
+    async fn undo(&self, operation: &'static str, keep: bool) -> Result<Revert, StateStoreError> {
+        self.store.scope()?;
+        self.store
+            .attachment
+            .revert(operation, keep)
+            .instrument(operation_span(operation))
+            .await
+    }
+}

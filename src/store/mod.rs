@@ -1,0 +1,471 @@
+//! `SqliteStateStore` and its aggregate handles.
+//!
+//! Each method checks and encodes its input on the caller's thread, and hands the rest to the write lane or to a
+//! reader. What it does there is the repository's.
+
+mod agents;
+mod contract;
+mod events;
+mod migrations;
+mod sessions;
+mod snapshots;
+mod tasks;
+mod transitions;
+
+pub use agents::Agents;
+pub use events::Events;
+pub use migrations::Migrations;
+pub use sessions::Sessions;
+pub use snapshots::Snapshots;
+pub use tasks::Tasks;
+pub use transitions::Transitions;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use deadpool_diesel::sqlite::Pool;
+use tracing::{Instrument, Span, debug_span};
+
+use crate::error::StateStoreError;
+use crate::models::Scope;
+use crate::namespace::Namespace;
+use crate::repository::{Pending, Transaction, index_new_events};
+use crate::sqlite::{Attachment, Shape, StoreOptions};
+
+/// A state store in one SQLite file.
+///
+/// It is cheap to clone, and clones share everything. Stores that are opened on one file in one process share their
+/// connections too.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use descartes_state::{AgentState, SqliteStateStore};
+///
+/// let store = SqliteStateStore::temporary().await?;
+/// store
+///     .save_agent_state(&AgentState {
+///         agent_id: "agent_001".to_string(),
+///         name: "MyWorkerAgent".to_string(),
+///         status: "running".to_string(),
+///         metadata: serde_json::json!({ "type": "worker" }),
+///         state_data: "{}".to_string(),
+///         created_at: 1_763_856_000,
+///         updated_at: 1_763_856_000,
+///         version: 1,
+///     })
+///     .await?;
+/// assert_eq!(store.list_agents().await?.len(), 1);
+/// store.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cancellation
+/// A write whose future is dropped either commits whole or never starts, and the connection is clean for the next
+/// caller. A read leaves nothing behind. [`transact`](Self::transact) and [`read`](Self::read) run their closure to its
+/// end once it has started.
+///
+/// # Runtimes
+/// Open a store inside a tokio runtime with its time driver enabled (`enable_all`), of either flavor; the store works
+/// from a `LocalSet` and from `spawn_blocking` with `Handle::block_on` too. It may be dropped anywhere.
+#[derive(Clone)]
+pub struct SqliteStateStore {
+    attachment: Arc<Attachment>,
+    scope: Arc<Scope>,
+    /// What is wrong with the prefix; every call says so.
+    illegal_prefix: Option<Arc<str>>,
+}
+
+impl fmt::Debug for SqliteStateStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SqliteStateStore")
+            .field("path", &self.path())
+            .field("prefix", &self.prefix())
+            .finish_non_exhaustive()
+    }
+}
+
+impl SqliteStateStore {
+    /// Opens a store on a file, which is created with its directories where it doesn't exist. `compression` is whether
+    /// states above 1 KiB are stored as zstd. Call [`initialize`](Self::initialize) next.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a path that is empty, a symbolic link, or no file name; `DatabaseError` where the file can't
+    /// be created; `Unsupported` outside a tokio runtime.
+    pub async fn new(path: impl AsRef<Path>, compression: bool) -> Result<Self, StateStoreError> {
+        Self::open(path, StoreOptions::default().compression(compression)).await
+    }
+
+    /// Opens a store on a file, with these options.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and `InvalidInput` for options that can't be.
+    pub async fn open(
+        path: impl AsRef<Path>,
+        options: StoreOptions,
+    ) -> Result<Self, StateStoreError> {
+        let path: PathBuf = path.as_ref().to_owned();
+        let scope = scope(&options);
+        let attachment = Attachment::open(path, options, index_new_events)
+            .instrument(operation_span("open"))
+            .await?;
+        Ok(Self {
+            attachment: Arc::new(attachment),
+            scope: Arc::new(scope),
+            illegal_prefix: None,
+        })
+    }
+
+    /// An initialized store for tests, in a private directory that goes when the last clone is dropped. Otherwise it is
+    /// like any other.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is no room for temporary files.
+    pub async fn temporary() -> Result<Self, StateStoreError> {
+        Self::temporary_with(StoreOptions::default()).await
+    }
+
+    /// As [`temporary`](Self::temporary), with these options.
+    ///
+    /// # Errors
+    /// As [`temporary`](Self::temporary), and `InvalidInput` for options that can't be.
+    pub async fn temporary_with(options: StoreOptions) -> Result<Self, StateStoreError> {
+        let scope = scope(&options);
+        let attachment = Attachment::temporary(options, index_new_events)
+            .instrument(operation_span("open"))
+            .await?;
+        let store = Self {
+            attachment: Arc::new(attachment),
+            scope: Arc::new(scope),
+            illegal_prefix: None,
+        };
+        store.initialize().await?;
+        Ok(store)
+    }
+
+    /// A handle on the same store that sees only what was written under this prefix, and writes under it. It replaces
+    /// the prefix that this handle has; "" means none.
+    ///
+    /// A prefix with a NUL character or above 255 bytes gives a handle whose every call is `InvalidInput`;
+    /// [`try_with_prefix`](Self::try_with_prefix) says so at once.
+    #[must_use]
+    pub fn with_prefix(&self, prefix: impl Into<String>) -> Self {
+        let prefix = prefix.into();
+        self.try_with_prefix(&prefix).unwrap_or_else(|error| Self {
+            attachment: Arc::clone(&self.attachment),
+            scope: Arc::clone(&self.scope),
+            illegal_prefix: Some(error.to_string().into()),
+        })
+    }
+
+    /// As [`with_prefix`](Self::with_prefix), for prefixes that may be illegal.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a prefix with a NUL character or above 255 bytes.
+    pub fn try_with_prefix(&self, prefix: &str) -> Result<Self, StateStoreError> {
+        Ok(Self {
+            attachment: Arc::clone(&self.attachment),
+            scope: Arc::new(Scope {
+                namespace: Namespace::new(prefix)?,
+                ..(*self.scope).clone()
+            }),
+            illegal_prefix: None,
+        })
+    }
+
+    /// The prefix of this handle; "" for none.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.scope.namespace.as_str()
+    }
+
+    /// The database file, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.attachment.path()
+    }
+
+    /// A second pool of connections to the same file, for queries of your own. They are read-only (`query_only`) and see
+    /// every prefix; write through [`transact`](Self::transact).
+    ///
+    /// # Errors
+    /// `Closed` after the store was closed.
+    pub fn pool(&self) -> Result<&Pool, StateStoreError> {
+        self.attachment.queries()
+    }
+
+    /// The states of agents.
+    #[must_use]
+    pub fn agents(&self) -> Agents<'_> {
+        Agents::new(self)
+    }
+
+    /// The transitions of agents' states.
+    #[must_use]
+    pub fn transitions(&self) -> Transitions<'_> {
+        Transitions::new(self)
+    }
+
+    /// The snapshots of agents' states.
+    #[must_use]
+    pub fn snapshots(&self) -> Snapshots<'_> {
+        Snapshots::new(self)
+    }
+
+    /// The events.
+    #[must_use]
+    pub fn events(&self) -> Events<'_> {
+        Events::new(self)
+    }
+
+    /// The tasks.
+    #[must_use]
+    pub fn tasks(&self) -> Tasks<'_> {
+        Tasks::new(self)
+    }
+
+    /// The sessions.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions::new(self)
+    }
+
+    /// The migrations of the database.
+    #[must_use]
+    pub fn migrations(&self) -> Migrations<'_> {
+        Migrations::new(self)
+    }
+
+    /// Runs a closure in a write transaction of its own, on the runtime's blocking pool. What it wrote is committed
+    /// whole when it gives `Ok`, and rolled back when it gives `Err` or panics.
+    ///
+    /// Other writers wait meanwhile, so keep it short. The guide's closure receives nothing, and so could never have
+    /// rolled anything back; this one receives the transaction.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = descartes_state::SqliteStateStore::temporary().await?;
+    /// use descartes_state::TransitionDraft;
+    ///
+    /// let seq = store
+    ///     .transact(|tx| tx.transitions().record(&TransitionDraft::new("agent_001", "{}", "{}")))
+    ///     .await?;
+    /// assert_eq!(seq, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's own; `Panicked`; `TransactionEscaped` where it ended the transaction by raw SQL.
+    pub async fn transact<T, F>(&self, work: F) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let mut work = Some(work);
+        self.write("transact", Shape::Closure, move |transaction| {
+            // The lane runs a closure once; a second run would have nothing to do.
+            work.take().ok_or(StateStoreError::Closed)?(transaction)
+        })
+        .await
+    }
+
+    /// As [`transact`](Self::transact), for a closure with an error type of its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = descartes_state::SqliteStateStore::temporary().await?;
+    /// use descartes_state::StateStoreError;
+    ///
+    /// #[derive(Debug)]
+    /// enum Failure {
+    ///     TooLate,
+    ///     Store(StateStoreError),
+    /// }
+    /// impl From<StateStoreError> for Failure {
+    ///     fn from(error: StateStoreError) -> Self {
+    ///         Self::Store(error)
+    ///     }
+    /// }
+    ///
+    /// let result: Result<(), Failure> = store.try_transact(|_| Err(Failure::TooLate)).await;
+    /// assert!(matches!(result, Err(Failure::TooLate)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's own, or the store's as `E`.
+    pub async fn try_transact<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StateStoreError> + Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let own = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&own);
+        let result = self
+            .transact(move |transaction| {
+                work(transaction).map_err(|error| {
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    StateStoreError::application("the closure's own error")
+                })
+            })
+            .await;
+        match result {
+            Ok(value) => Ok(value),
+            Err(StateStoreError::Application(source)) => {
+                let own = own.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Err(own.unwrap_or_else(|| StateStoreError::Application(source).into()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Runs a closure in a read transaction of its own, on the runtime's blocking pool: all that it reads is one
+    /// snapshot of the database. It waits for no writer, and no writer for it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = descartes_state::SqliteStateStore::temporary().await?;
+    /// use descartes_state::diesel::prelude::*;
+    /// use descartes_state::schema::events;
+    ///
+    /// let rows: i64 = store
+    ///     .read(|tx| Ok(events::table.count().get_result(tx.connection())?))
+    ///     .await?;
+    /// assert_eq!(rows, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's own; `DatabaseError` where it writes; `Panicked`; `TransactionEscaped`.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let scope = Arc::clone(self.scope()?);
+        self.attachment
+            .read_closure("read", move |connection| {
+                work(&mut Transaction::new(
+                    connection,
+                    &scope,
+                    &mut Pending::default(),
+                ))
+            })
+            .instrument(operation_span("read"))
+            .await
+    }
+
+    /// Refuses new calls, waits for those in flight, and, where no other store has the file open in this process, moves
+    /// the write-ahead log into the file and closes every connection. Clones and prefixed handles are closed with it.
+    ///
+    /// # Errors
+    /// `Reentrant` from inside a closure of the store. Closing again is `Ok`.
+    pub async fn close(&self) -> Result<(), StateStoreError> {
+        self.attachment
+            .close()
+            .instrument(operation_span("close"))
+            .await
+    }
+
+    async fn make_ready(&self) -> Result<(), StateStoreError> {
+        self.scope()?;
+        self.attachment
+            .initialize()
+            .instrument(operation_span("initialize"))
+            .await
+    }
+
+    fn scope(&self) -> Result<&Arc<Scope>, StateStoreError> {
+        match &self.illegal_prefix {
+            None => Ok(&self.scope),
+            Some(reason) => Err(StateStoreError::invalid("prefix", reason.as_ref())),
+        }
+    }
+
+    /// A read by key, on the caller's thread where that is short.
+    async fn read_one<T, F>(&self, operation: &'static str, work: F) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        self.read_rows(operation, true, work).await
+    }
+
+    /// A list, a count or a search, off the runtime's threads.
+    async fn read_many<T, F>(&self, operation: &'static str, work: F) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        self.read_rows(operation, false, work).await
+    }
+
+    async fn read_rows<T, F>(
+        &self,
+        operation: &'static str,
+        is_short: bool,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let scope = Arc::clone(self.scope()?);
+        self.attachment
+            .read(operation, is_short, move |connection| {
+                work(&mut Transaction::new(
+                    connection,
+                    &scope,
+                    &mut Pending::default(),
+                ))
+            })
+            .instrument(operation_span(operation))
+            .await
+    }
+
+    async fn write<T, F>(
+        &self,
+        operation: &'static str,
+        shape: Shape,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let scope = Arc::clone(self.scope()?);
+        self.attachment
+            .write(operation, shape, move |connection, finish| {
+                let mut pending = Pending::default();
+                let result = work(&mut Transaction::new(connection, &scope, &mut pending));
+                *finish |= pending.unindexed_events;
+                result
+            })
+            .instrument(operation_span(operation))
+            .await
+    }
+}
+
+/// One span an operation, named by it; never with ids, states or content.
+fn operation_span(operation: &'static str) -> Span {
+    debug_span!("state_store", operation)
+}
+
+fn scope(options: &StoreOptions) -> Scope {
+    Scope {
+        namespace: Namespace::default(),
+        limits: options.limits.clone(),
+        compression: options.compression,
+        clock: options.clock.clone(),
+    }
+}
