@@ -1,3 +1,4 @@
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod clock;
@@ -45,6 +46,8 @@ pub use runner::{
 };
 pub use sqlite::{Durability, OpenMode, StoreOptions};
 pub use state_store::StateStore;
-pub use store::{Agents, Events, Migrations, Sessions, Snapshots, SqliteStateStore, Tasks, Transitions};
+pub use store::{
+    Agents, Events, Migrations, Sessions, Snapshots, SqliteStateStore, Tasks, Transitions,
+};
 
 pub use {chrono, deadpool_diesel, diesel, serde_json, uuid};

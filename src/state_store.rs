@@ -17,6 +17,9 @@ macro_rules! state_store_methods {
             /// Makes the database ready: creates the file, and runs the migrations that it lacks. May be called again,
             /// by several processes at once.
             ///
+            /// # Cancellation
+            /// All is written, or nothing.
+            ///
             /// # Errors
             /// `NewerDatabase` and `ForeignDatabase` for a file that isn't ours to change: it stays untouched.
             /// `MigrationError` where a migration fails: all are rolled back.
@@ -29,6 +32,9 @@ macro_rules! state_store_methods {
             fn get_migration_history() -> Vec<MigrationRecord> => |store| { store.migrations().applied().await };
 
             /// Saves an agent's state, over whatever is there.
+            ///
+            /// # Cancellation
+            /// All is written, or nothing.
             ///
             /// # Errors
             /// `InvalidInput` or `TooLarge` for a bad field.
@@ -52,6 +58,9 @@ macro_rules! state_store_methods {
 
             /// Changes an agent's status, and its `updated_at` to now.
             ///
+            /// # Cancellation
+            /// All is written, or nothing.
+            ///
             /// # Errors
             /// `NotFound` where there is no such agent.
             fn update_agent_status(agent_id: &str, status: &str) -> () => |store| {
@@ -60,6 +69,9 @@ macro_rules! state_store_methods {
 
             /// Soft-deletes an agent: it is kept, but no longer found.
             ///
+            /// # Cancellation
+            /// All is written, or nothing.
+            ///
             /// # Errors
             /// `NotFound` where there is no such agent.
             fn delete_agent(agent_id: &str) -> () => |store| {
@@ -67,6 +79,9 @@ macro_rules! state_store_methods {
             };
 
             /// Records that an agent went from one state to another, and why.
+            ///
+            /// # Cancellation
+            /// All is written, or nothing.
             ///
             /// # Errors
             /// `InvalidInput` or `TooLarge` for a bad field.
@@ -91,6 +106,9 @@ macro_rules! state_store_methods {
 
             /// Keeps an agent's whole state as it is now; gives the snapshot's id.
             ///
+            /// # Cancellation
+            /// All is written, or nothing.
+            ///
             /// # Errors
             /// `NotFound` where there is no such agent.
             fn create_snapshot(agent_id: &str, description: Option<String>) -> String => |store| {
@@ -108,6 +126,9 @@ macro_rules! state_store_methods {
 
             /// Gives the agent of a snapshot the snapshot's whole state.
             ///
+            /// # Cancellation
+            /// All is written, or nothing.
+            ///
             /// # Errors
             /// `NotFound` where there is no such snapshot, or it has expired.
             fn restore_snapshot(snapshot_id: &str) -> () => |store| {
@@ -115,6 +136,9 @@ macro_rules! state_store_methods {
             };
 
             /// Appends an event; the same event again is a no-op.
+            ///
+            /// # Cancellation
+            /// All is written, or nothing.
             ///
             /// # Errors
             /// `Conflict` where the id holds other content.
@@ -148,6 +172,9 @@ macro_rules! state_store_methods {
             };
 
             /// Saves a task, over whatever is there.
+            ///
+            /// # Cancellation
+            /// All is written, or nothing.
             ///
             /// # Errors
             /// `InvalidInput` or `TooLarge` for a bad field.

@@ -20,6 +20,9 @@ impl<'s> Agents<'s> {
 
     /// Saves an agent's state, over whatever is there; gives the row's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `InvalidInput` or `TooLarge` for a bad field.
     pub async fn save(&self, state: &AgentState) -> Result<i64, StateStoreError> {
@@ -27,6 +30,9 @@ impl<'s> Agents<'s> {
     }
 
     /// Saves an agent's state if the stored row is as expected; gives the row's new revision.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `InvalidInput` or `TooLarge` for a bad field, and what [`Expected`] says.
@@ -82,6 +88,9 @@ impl<'s> Agents<'s> {
 
     /// Changes the agent's status, and its `updated_at` to now; gives the row's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such agent, and what [`Expected`] says.
     pub async fn set_status(
@@ -100,6 +109,9 @@ impl<'s> Agents<'s> {
 
     /// Soft-deletes the agent: it is kept, but no longer found. Gives the row's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such agent, and what [`Expected`] says.
     pub async fn delete(&self, agent_id: &str, expected: Expected) -> Result<i64, StateStoreError> {
@@ -112,6 +124,9 @@ impl<'s> Agents<'s> {
     }
 
     /// Takes a soft-delete back; on a row that isn't deleted it does nothing. Gives the row's revision.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `NotFound` where there never was such an agent or it was purged, `Conflict` where [`Expected`] says so.
@@ -130,6 +145,9 @@ impl<'s> Agents<'s> {
 
     /// Removes the agent for good, deleted or not, and its snapshots. Its events, transitions, tasks and
     /// sessions stay.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `NotFound` where there is no such agent, `Conflict` where [`Expected`] says so.

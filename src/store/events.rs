@@ -22,6 +22,9 @@ impl<'s> Events<'s> {
     /// Appends an event; gives its sequence number. An event that is stored already, with the same content, is left as it
     /// is.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `Conflict` where the id holds other content; `InvalidInput` or `TooLarge` for a bad field.
     pub async fn append(&self, event: &Event) -> Result<i64, StateStoreError> {
@@ -34,6 +37,9 @@ impl<'s> Events<'s> {
     }
 
     /// Appends many events, in their order, all or none; gives the sequence number of each.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// As [`append`](Self::append), and `TooLarge` above the `bulk_rows` of [`Limits`](crate::Limits) (100,000).
@@ -105,6 +111,9 @@ impl<'s> Events<'s> {
     }
 
     /// Removes the events whose `timestamp` is before this Unix second, from the search too; gives how many.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// Only the database's.

@@ -20,6 +20,9 @@ impl<'s> Sessions<'s> {
 
     /// Starts a session; gives the row's revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `Conflict` where the session exists; `InvalidInput` or `TooLarge` for a bad field.
     pub async fn start(&self, session: &Session) -> Result<i64, StateStoreError> {
@@ -27,6 +30,9 @@ impl<'s> Sessions<'s> {
     }
 
     /// Saves a session whole if the stored row is as expected; gives the row's new revision.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `InvalidInput` or `TooLarge` for a bad field, and what [`Expected`] says.
@@ -45,6 +51,9 @@ impl<'s> Sessions<'s> {
 
     /// Notes that the session is alive: sets its `updated_at` to now. Gives the row's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such session, `InvalidInput` where it is over, and what [`Expected`] says.
     pub async fn touch(&self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
@@ -57,6 +66,9 @@ impl<'s> Sessions<'s> {
     }
 
     /// Ends the session now, with a final status; gives the row's new revision.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `NotFound` where there is no such session, `InvalidInput` where it is over or the status isn't final, and what
@@ -116,6 +128,9 @@ impl<'s> Sessions<'s> {
 
     /// Soft-deletes the session: it is kept, but no longer found. Gives the row's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such session, and what [`Expected`] says.
     pub async fn delete(&self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
@@ -129,6 +144,9 @@ impl<'s> Sessions<'s> {
 
     /// Takes a soft-delete back; on a row that isn't deleted it does nothing. Gives the row's revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there never was such a session or it was purged, `Conflict` where [`Expected`] says so.
     pub async fn undelete(&self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
@@ -141,6 +159,9 @@ impl<'s> Sessions<'s> {
     }
 
     /// Removes the session for good, deleted or not.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `NotFound` where there is no such session, `Conflict` where [`Expected`] says so.

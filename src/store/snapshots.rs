@@ -20,6 +20,9 @@ impl<'s> Snapshots<'s> {
 
     /// Keeps the agent's whole state as it is now; gives the snapshot's id.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such agent, `InvalidInput` or `TooLarge` for a bad argument.
     pub async fn create(
@@ -77,6 +80,9 @@ impl<'s> Snapshots<'s> {
     /// Gives the agent the snapshot's whole state; also an agent that was soft-deleted since. `expected` is of the
     /// agent's row. Gives the agent's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such snapshot or it has expired, and what [`Expected`] says.
     pub async fn restore(&self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
@@ -89,6 +95,9 @@ impl<'s> Snapshots<'s> {
     }
 
     /// Sets description and expiry, both; gives the row's new revision. What was snapshotted never changes.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `NotFound` where there is no such snapshot, and what [`Expected`] says.
@@ -108,6 +117,9 @@ impl<'s> Snapshots<'s> {
 
     /// Removes a snapshot for good.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such snapshot, and what [`Expected`] says.
     pub async fn delete(&self, id: &str, expected: Expected) -> Result<(), StateStoreError> {
@@ -120,6 +132,9 @@ impl<'s> Snapshots<'s> {
     }
 
     /// Removes every snapshot that has expired; gives how many.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// Only the database's.

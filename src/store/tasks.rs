@@ -22,6 +22,9 @@ impl<'s> Tasks<'s> {
 
     /// Saves a task, over whatever is there; gives the row's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `InvalidInput` or `TooLarge` for a bad field.
     pub async fn save(&self, task: &Task) -> Result<i64, StateStoreError> {
@@ -29,6 +32,9 @@ impl<'s> Tasks<'s> {
     }
 
     /// Saves a task if the stored row is as expected; gives the row's new revision.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `InvalidInput` or `TooLarge` for a bad field, and what [`Expected`] says.
@@ -80,6 +86,9 @@ impl<'s> Tasks<'s> {
 
     /// Changes the task's status, and its `updated_at` to now; gives the row's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such task, and what [`Expected`] says.
     pub async fn set_status(
@@ -98,6 +107,9 @@ impl<'s> Tasks<'s> {
 
     /// Soft-deletes the task: it is kept, but no longer found. Gives the row's new revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there is no such task, and what [`Expected`] says.
     pub async fn delete(&self, id: &Uuid, expected: Expected) -> Result<i64, StateStoreError> {
@@ -111,6 +123,9 @@ impl<'s> Tasks<'s> {
 
     /// Takes a soft-delete back; on a row that isn't deleted it does nothing. Gives the row's revision.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `NotFound` where there never was such a task or it was purged, `Conflict` where [`Expected`] says so.
     pub async fn undelete(&self, id: &Uuid, expected: Expected) -> Result<i64, StateStoreError> {
@@ -123,6 +138,9 @@ impl<'s> Tasks<'s> {
     }
 
     /// Removes the task for good, deleted or not.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// `NotFound` where there is no such task, `Conflict` where [`Expected`] says so.

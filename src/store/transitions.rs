@@ -21,6 +21,9 @@ impl<'s> Transitions<'s> {
 
     /// Records a transition; gives its sequence number.
     ///
+    /// # Cancellation
+    /// All is written, or nothing.
+    ///
     /// # Errors
     /// `InvalidInput` or `TooLarge` for a bad field.
     pub async fn record(&self, draft: &TransitionDraft) -> Result<i64, StateStoreError> {
@@ -63,6 +66,9 @@ impl<'s> Transitions<'s> {
     }
 
     /// Removes the transitions whose `timestamp` is before this Unix second; gives how many.
+    ///
+    /// # Cancellation
+    /// All is written, or nothing.
     ///
     /// # Errors
     /// Only the database's.
