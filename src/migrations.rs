@@ -200,12 +200,12 @@ pub(crate) fn inspect(connection: &mut SqliteConnection) -> Result<Schema, State
     } else {
         return Err(foreign("it has tables, but none of Diesel's migrations"));
     };
-    if applied.is_empty() {
-        if let Some(table) = GUIDE_TABLES.into_iter().find(|table| has(table)) {
-            return Err(foreign(format!(
-                "it has a table {table}, but none of our migrations"
-            )));
-        }
+    if applied.is_empty()
+        && let Some(table) = GUIDE_TABLES.into_iter().find(|table| has(table))
+    {
+        return Err(foreign(format!(
+            "it has a table {table}, but none of our migrations"
+        )));
     }
     let supported = KNOWN.last().map_or(0, |known| known.version);
     match applied.last() {

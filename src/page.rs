@@ -248,6 +248,11 @@ impl TimeRange {
         self.until = Some(seconds);
         self
     }
+
+    /// Whether it leaves anything out.
+    pub(crate) fn is_limited(self) -> bool {
+        self != Self::default()
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ DROP INDEX sessions_by_agent;
 DROP INDEX sessions_by_status;
 DROP INDEX sessions_by_time;
 DROP INDEX sessions_by_sequence;
+DROP INDEX tasks_by_assignee_status;
 DROP INDEX tasks_by_assignee;
 DROP INDEX tasks_by_status;
 DROP INDEX tasks_by_update;

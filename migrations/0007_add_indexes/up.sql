@@ -10,9 +10,9 @@ CREATE INDEX state_transitions_by_agent ON state_transitions (namespace, agent_i
 CREATE INDEX state_transitions_by_agent_time ON state_transitions (namespace, agent_id, timestamp);
 
 CREATE INDEX state_snapshots_by_sequence ON state_snapshots (namespace);
-CREATE INDEX state_snapshots_by_time ON state_snapshots (namespace, created_at);
+CREATE INDEX state_snapshots_by_time ON state_snapshots (namespace, created_at, expires_at);
 CREATE INDEX state_snapshots_by_agent ON state_snapshots (namespace, agent_id);
-CREATE INDEX state_snapshots_by_agent_time ON state_snapshots (namespace, agent_id, created_at);
+CREATE INDEX state_snapshots_by_agent_time ON state_snapshots (namespace, agent_id, created_at, expires_at);
 CREATE INDEX state_snapshots_by_expiry ON state_snapshots (namespace, expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE INDEX events_by_sequence ON events (namespace);
@@ -26,11 +26,12 @@ CREATE INDEX events_by_actor ON events (namespace, actor_id);
 CREATE INDEX tasks_by_sequence ON tasks (namespace);
 CREATE INDEX tasks_by_update ON tasks (namespace, updated_at) WHERE NOT is_deleted;
 CREATE INDEX tasks_by_status ON tasks (namespace, status) WHERE NOT is_deleted;
-CREATE INDEX tasks_by_assignee ON tasks (namespace, assigned_to, status) WHERE NOT is_deleted;
+CREATE INDEX tasks_by_assignee ON tasks (namespace, assigned_to) WHERE NOT is_deleted;
+CREATE INDEX tasks_by_assignee_status ON tasks (namespace, assigned_to, status) WHERE NOT is_deleted;
 
 CREATE INDEX sessions_by_sequence ON sessions (namespace);
 CREATE INDEX sessions_by_time ON sessions (namespace, started_at) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_status ON sessions (namespace, status) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_agent ON sessions (namespace, agent_id) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_agent_status ON sessions (namespace, agent_id, status) WHERE NOT is_deleted;
-CREATE INDEX sessions_by_agent_time ON sessions (namespace, agent_id, started_at) WHERE NOT is_deleted;
+CREATE INDEX sessions_by_agent_time ON sessions (namespace, agent_id, started_at, is_deleted) WHERE NOT is_deleted;

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::stored::{Body, Place, StoredBody, StoredFlag, StoredInteger, StoredText};
+use super::stored::{Body, Place, STATE_DATA, StoredBody, StoredFlag, StoredInteger, StoredText};
 use super::{Scope, SnapshotRecord};
 use crate::codec::Codec;
 use crate::error::StateStoreError;
@@ -214,7 +214,7 @@ impl AgentRow {
             self.state_data_codec,
             scope.limits.decompressed_bytes(),
             place,
-            "state_data",
+            STATE_DATA,
         )?;
         Ok(AgentRecord {
             state: AgentState {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Scope;
-use super::stored::{Place, StoredBody, StoredInteger, StoredText};
+use super::stored::{Place, STATE_DATA, StoredBody, StoredInteger, StoredText};
 use crate::error::StateStoreError;
 use crate::page::TimeRange;
 use crate::schema::state_snapshots;
@@ -195,7 +195,7 @@ impl SnapshotRow {
         let ceiling = scope.limits.decompressed_bytes();
         let (state_data, _) =
             self.state_data
-                .state(self.state_data_codec, ceiling, place, "state_data")?;
+                .state(self.state_data_codec, ceiling, place, STATE_DATA)?;
         Ok(SnapshotRecord {
             agent_id: self.agent_id.text(place, "agent_id")?,
             name: self.name.text(place, "name")?,

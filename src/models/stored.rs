@@ -239,6 +239,26 @@ impl FromSql<Text, Sqlite> for StoredBody {
     }
 }
 
+/// The two columns of a state body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyColumns {
+    body: &'static str,
+    codec: &'static str,
+}
+
+pub(crate) const STATE_DATA: BodyColumns = BodyColumns {
+    body: "state_data",
+    codec: "state_data_codec",
+};
+pub(crate) const STATE_BEFORE: BodyColumns = BodyColumns {
+    body: "state_before",
+    codec: "state_before_codec",
+};
+pub(crate) const STATE_AFTER: BodyColumns = BodyColumns {
+    body: "state_after",
+    codec: "state_after_codec",
+};
+
 impl StoredBody {
     /// The state's text, and how it was stored.
     pub(crate) fn state(
@@ -246,10 +266,11 @@ impl StoredBody {
         codec: StoredInteger,
         ceiling: usize,
         place: Place<'_>,
-        column: &'static str,
+        columns: BodyColumns,
     ) -> Result<(String, Codec), StateStoreError> {
-        let corrupt = |reason: String| place.corrupt(column, reason);
-        let codec = Codec::from_number(codec.integer(place, column)?).map_err(corrupt)?;
+        let codec = Codec::from_number(codec.integer(place, columns.codec)?)
+            .map_err(|reason| place.corrupt(columns.codec, reason))?;
+        let corrupt = |reason: String| place.corrupt(columns.body, reason);
         let is_text = self.1;
         let bytes = self.0.map_err(corrupt)?;
         if is_text != (codec == Codec::Text) {

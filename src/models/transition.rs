@@ -6,7 +6,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Scope;
-use super::stored::{Body, Place, StoredBody, StoredInteger, StoredText};
+use super::stored::{
+    Body, Place, STATE_AFTER, STATE_BEFORE, StoredBody, StoredInteger, StoredText,
+};
 use crate::error::StateStoreError;
 use crate::page::TimeRange;
 use crate::schema::state_transitions;
@@ -190,16 +192,16 @@ impl TransitionRow {
             key: &label,
         };
         let ceiling = scope.limits.decompressed_bytes();
-        let state = |body: StoredBody, codec, column| {
-            body.state(codec, ceiling, place, column)
+        let state = |body: StoredBody, codec, columns| {
+            body.state(codec, ceiling, place, columns)
                 .map(|(text, _)| text)
         };
         Ok(TransitionRecord {
             transition: StateTransition {
                 id: self.id.uuid(place, "id")?,
                 agent_id: self.agent_id.text(place, "agent_id")?,
-                state_before: state(self.state_before, self.state_before_codec, "state_before")?,
-                state_after: state(self.state_after, self.state_after_codec, "state_after")?,
+                state_before: state(self.state_before, self.state_before_codec, STATE_BEFORE)?,
+                state_after: state(self.state_after, self.state_after_codec, STATE_AFTER)?,
                 reason: place.optional(self.reason, "reason", StoredText::text)?,
                 timestamp: self.timestamp.integer(place, "timestamp")?,
                 metadata: place.optional(self.metadata, "metadata", StoredText::json)?,

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use diesel::upsert::excluded;
 
+use super::dialect::UnindexedText;
 use super::revision::{Current, Subject, first_revision};
 use super::snapshots::remove as remove_snapshots;
 use super::{Connection, whole_list};
@@ -114,7 +115,12 @@ impl<'t> AgentRepository<'t> {
         let bounds = page.by_id(self.scope.limits.page_rows)?;
         let mut query = self.matching(filter)?;
         if let Some(after) = bounds.after.clone() {
-            query = query.filter(agent_states::agent_id.gt(after));
+            query = if filter.updated.is_limited() {
+                // The time range is to choose the index, not the cursor.
+                query.filter(UnindexedText::new(agent_states::agent_id).gt(after))
+            } else {
+                query.filter(agent_states::agent_id.gt(after))
+            };
         }
         let rows = self.load(query, fetch(bounds.rows))?;
         Ok(Page::by_id(rows, &bounds, |last| &last.state.agent_id))

@@ -9,6 +9,10 @@ define_sql_function! {
     fn coalesce(value: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
 }
 
+// `+column` has the column's value, but no index serves it (<https://www.sqlite.org/optoverview.html>, section 2).
+diesel::prefix_operator!(UnindexedText, "+", Text, backend: diesel::sqlite::Sqlite);
+diesel::prefix_operator!(UnindexedNumber, "+", BigInt, backend: diesel::sqlite::Sqlite);
+
 diesel::infix_operator!(Matches, " MATCH ", backend: diesel::sqlite::Sqlite);
 
 /// FTS5's `column MATCH expression`.

@@ -1,42 +1,44 @@
 //! Events: append-only.
 
+use std::convert::identity;
+
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use uuid::Uuid;
 
-use super::dialect::Matching;
+use super::dialect::{Matching, UnindexedNumber, UnindexedText};
 use super::search::events_search;
-use super::{Connection, Pending, in_sequence, search, whole_list};
+use super::{Connection, Pending, in_sequence, page_of, search, whole_list};
 use crate::error::StateStoreError;
 use crate::expected::Expected;
 use crate::models::{Event, EventFilter, EventRecord, EventRow, NewEvent, Scope};
 use crate::page::{Page, PageRequest, SequenceBounds};
 use crate::schema::events;
 
-/// A boxed query over `events`, cut down to the namespace and the filter.
+/// A boxed query over `events`, cut down to the namespace and the filter. Its columns are wrapped in `$text` or `$number`.
 macro_rules! restricted {
-    ($query:expr, $scope:expr, $filter:expr) => {{
+    ($query:expr, $scope:expr, $filter:expr, $text:path, $number:path) => {{
         let (scope, filter): (&Scope, &EventFilter) = ($scope, $filter);
         let limits = &scope.limits;
         let namespace = scope.namespace.as_str().to_owned();
-        let mut query = $query.filter(events::namespace.eq(namespace));
+        let mut query = $query.filter($text(events::namespace).eq(namespace));
         if let Some(session_id) = &filter.session_id {
             let session_id = limits.id("session_id", session_id)?.to_owned();
-            query = query.filter(events::session_id.eq(session_id));
+            query = query.filter($text(events::session_id).eq(session_id));
         }
         if let Some(event_type) = &filter.event_type {
             let event_type = limits.id("event_type", event_type)?.to_owned();
-            query = query.filter(events::event_type.eq(event_type));
+            query = query.filter($text(events::event_type).eq(event_type));
         }
         if let Some(actor_id) = &filter.actor_id {
             let actor_id = limits.id("actor_id", actor_id)?.to_owned();
-            query = query.filter(events::actor_id.eq(actor_id));
+            query = query.filter($text(events::actor_id).eq(actor_id));
         }
         if let Some(from) = filter.time.from {
-            query = query.filter(events::timestamp.ge(from));
+            query = query.filter($number(events::timestamp).ge(from));
         }
         if let Some(until) = filter.time.until {
-            query = query.filter(events::timestamp.lt(until));
+            query = query.filter($number(events::timestamp).lt(until));
         }
         query
     }};
@@ -128,7 +130,7 @@ impl<'t> EventRepository<'t> {
         page: &PageRequest,
     ) -> Result<Page<EventRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let query = in_sequence!(events, seq, self.matching(filter)?, bounds);
+        let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
         let rows = self.load(query)?;
         Ok(Page::by_sequence(rows, bounds, |last| last.seq))
     }
@@ -136,12 +138,8 @@ impl<'t> EventRepository<'t> {
     /// Every event that the filter picks, newest first.
     pub(crate) fn all(&mut self, filter: &EventFilter) -> Result<Vec<Event>, StateStoreError> {
         let limit = self.scope.limits.list_rows;
-        let query = in_sequence!(
-            events,
-            seq,
-            self.matching(filter)?,
-            SequenceBounds::newest(limit)
-        );
+        let bounds = SequenceBounds::newest(limit);
+        let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
         let rows = whole_list(self.load(query)?, limit, "events().list(..)")?;
         Ok(rows.into_iter().map(|record| record.event).collect())
     }
@@ -223,8 +221,15 @@ impl<'t> EventRepository<'t> {
             .filter(events_search::whole_row.matches(expression))
             .select(EventRow::as_select())
             .into_boxed();
-        let hits = restricted!(hits, self.scope, filter);
-        in_sequence!(events_search, rowid, hits, bounds)
+        // No index of `events` is to serve here: SQLite would begin there, ask the search for each row, and sort.
+        let hits = restricted!(
+            hits,
+            self.scope,
+            filter,
+            UnindexedText::new,
+            UnindexedNumber::new
+        );
+        page_of!(hits, events_search::rowid, events_search::rowid, bounds)
             .load(self.connection)?
             .into_iter()
             .map(EventRow::decode)
@@ -247,6 +252,12 @@ impl<'t> EventRepository<'t> {
         &self,
         filter: &EventFilter,
     ) -> Result<events::BoxedQuery<'static, Sqlite>, StateStoreError> {
-        Ok(restricted!(events::table.into_boxed(), self.scope, filter))
+        Ok(restricted!(
+            events::table.into_boxed(),
+            self.scope,
+            filter,
+            identity,
+            identity
+        ))
     }
 }

@@ -246,7 +246,7 @@ impl<'t> SessionRepository<'t> {
         filter: &SessionFilter,
         bounds: SequenceBounds,
     ) -> Result<Vec<SessionRecord>, StateStoreError> {
-        in_sequence!(sessions, seq, self.matching(filter)?, bounds)
+        in_sequence!(sessions, self.matching(filter)?, filter.started, bounds)
             .select(SessionRow::as_select())
             .load(self.connection)?
             .into_iter()

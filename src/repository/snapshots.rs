@@ -113,12 +113,17 @@ impl<'t> SnapshotRepository<'t> {
         page: &PageRequest,
     ) -> Result<Page<SnapshotRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let rows = in_sequence!(state_snapshots, seq, self.matching(filter)?, bounds)
-            .select(SnapshotRow::as_select())
-            .load(self.connection)?
-            .into_iter()
-            .map(|row| row.decode(self.scope))
-            .collect::<Result<_, _>>()?;
+        let rows = in_sequence!(
+            state_snapshots,
+            self.matching(filter)?,
+            filter.created,
+            bounds
+        )
+        .select(SnapshotRow::as_select())
+        .load(self.connection)?
+        .into_iter()
+        .map(|row| row.decode(self.scope))
+        .collect::<Result<_, _>>()?;
         Ok(Page::by_sequence(rows, bounds, |last: &SnapshotRecord| {
             last.seq
         }))
@@ -132,9 +137,14 @@ impl<'t> SnapshotRepository<'t> {
         let limit = self.scope.limits.list_rows;
         let bounds = SequenceBounds::newest(limit);
         let filter = SnapshotFilter::default().agent(agent_id);
-        let rows = in_sequence!(state_snapshots, seq, self.matching(&filter)?, bounds)
-            .select(SnapshotSummary::as_select())
-            .load(self.connection)?;
+        let rows = in_sequence!(
+            state_snapshots,
+            self.matching(&filter)?,
+            filter.created,
+            bounds
+        )
+        .select(SnapshotSummary::as_select())
+        .load(self.connection)?;
         whole_list(rows, limit, "snapshots().list(..)")?
             .into_iter()
             .map(SnapshotSummary::decode)

@@ -215,7 +215,7 @@ impl<'t> TaskRepository<'t> {
         filter: &TaskFilter,
         bounds: SequenceBounds,
     ) -> Result<Vec<TaskRecord>, StateStoreError> {
-        in_sequence!(tasks, seq, self.matching(filter)?, bounds)
+        in_sequence!(tasks, self.matching(filter)?, filter.updated, bounds)
             .select(TaskRow::as_select())
             .load(self.connection)?
             .into_iter()

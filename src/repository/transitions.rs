@@ -95,12 +95,17 @@ impl<'t> TransitionRepository<'t> {
         filter: &TransitionFilter,
         bounds: SequenceBounds,
     ) -> Result<Vec<TransitionRecord>, StateStoreError> {
-        in_sequence!(state_transitions, seq, self.matching(filter)?, bounds)
-            .select(TransitionRow::as_select())
-            .load(self.connection)?
-            .into_iter()
-            .map(|row| row.decode(self.scope))
-            .collect()
+        in_sequence!(
+            state_transitions,
+            self.matching(filter)?,
+            filter.time,
+            bounds
+        )
+        .select(TransitionRow::as_select())
+        .load(self.connection)?
+        .into_iter()
+        .map(|row| row.decode(self.scope))
+        .collect()
     }
 
     fn matching(

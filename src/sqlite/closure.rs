@@ -3,31 +3,43 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::StateStoreError;
 
+/// Names a core in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CoreId(u64);
+
+impl CoreId {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 thread_local! {
-    /// The core whose closure runs on this thread, by address; 0 for none.
-    static RUNNING: Cell<usize> = const { Cell::new(0) };
+    /// The core whose closure runs on this thread.
+    static RUNNING: Cell<Option<CoreId>> = const { Cell::new(None) };
 }
 
 /// Refuses a call of the async store from inside one of its own closures: it would wait for itself.
-pub(super) fn refuse_reentry(core: usize, operation: &'static str) -> Result<(), StateStoreError> {
-    if RUNNING.get() == core {
+pub(super) fn refuse_reentry(core: CoreId, operation: &'static str) -> Result<(), StateStoreError> {
+    if RUNNING.get() == Some(core) {
         return Err(StateStoreError::Reentrant { operation });
     }
     Ok(())
 }
 
 /// Runs work that is known to belong to a closure of this core.
-pub(super) fn marked<T>(core: usize, work: impl FnOnce() -> T) -> T {
-    struct Restore(usize);
+pub(super) fn marked<T>(core: CoreId, work: impl FnOnce() -> T) -> T {
+    struct Restore(Option<CoreId>);
     impl Drop for Restore {
         fn drop(&mut self) {
             RUNNING.set(self.0);
         }
     }
-    let _restore = Restore(RUNNING.replace(core));
+    let _restore = Restore(RUNNING.replace(Some(core)));
     work()
 }
 

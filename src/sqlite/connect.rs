@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deadpool_diesel::sqlite::{Hook, HookError, Manager, Pool, PoolError, Runtime};
+use deadpool_diesel::sqlite::{Hook, HookError, Manager, Pool, Runtime};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -21,11 +21,9 @@ pub(super) struct DatabaseFile {
     text: String,
 }
 
-/// Which file it is, whatever path leads there.
-#[cfg(unix)]
-pub(super) type Identity = (u64, u64);
-#[cfg(not(unix))]
-pub(super) type Identity = PathBuf;
+/// Which file it is, whatever path leads there: device and inode, where there are such.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Identity(#[cfg(unix)] (u64, u64), #[cfg(not(unix))] PathBuf);
 
 /// What a URI's path may hold unescaped.
 const URI_PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -101,12 +99,12 @@ impl DatabaseFile {
     pub(super) fn identity(&self) -> Result<Identity, StateStoreError> {
         use std::os::unix::fs::MetadataExt;
         let metadata = fs::metadata(&self.path).map_err(|error| cannot_open(&self.path, error))?;
-        Ok((metadata.dev(), metadata.ino()))
+        Ok(Identity((metadata.dev(), metadata.ino())))
     }
 
     #[cfg(not(unix))]
     pub(super) fn identity(&self) -> Result<Identity, StateStoreError> {
-        Ok(self.path.clone())
+        Ok(Identity(self.path.clone()))
     }
 
     /// Takes from everybody else what a file made by another program lets them do.
@@ -191,8 +189,6 @@ pub(super) enum Role {
 }
 
 /// The PRAGMAs of a connection, one a call, the busy timeout first.
-///
-/// Also what a user's closure may have changed: the store sets them again after each.
 pub(super) fn configure(
     connection: &mut SqliteConnection,
     role: Role,
@@ -224,17 +220,12 @@ pub(super) fn set_busy_timeout(
     Ok(connection.batch_execute(&pragma)?)
 }
 
-/// A deadpool pool whose connections are configured for their role.
-pub(super) fn pool(
-    file: &DatabaseFile,
-    role: Role,
-    connections: usize,
-    options: &StoreOptions,
-) -> Result<Pool, StateStoreError> {
+/// The deadpool pool for the application's own queries: its connections are readers.
+pub(super) fn pool(file: &DatabaseFile, options: &StoreOptions) -> Result<Pool, StateStoreError> {
     let busy_timeout = options.busy_timeout;
     let manager = Manager::new(file.uri("rw"), Runtime::Tokio1);
     Pool::builder(manager)
-        .max_size(connections)
+        .max_size(options.readers)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(options.acquire_timeout))
         .create_timeout(Some(options.acquire_timeout))
@@ -242,7 +233,7 @@ pub(super) fn pool(
         .post_create(Hook::async_fn(move |object: &mut PooledConnection, _| {
             Box::pin(async move {
                 object
-                    .interact(move |connection| configure(connection, role, busy_timeout))
+                    .interact(move |connection| configure(connection, Role::Reader, busy_timeout))
                     .await
                     .map_err(|error| HookError::message(error.to_string()))?
                     .map_err(|error| HookError::message(error.to_string()))
@@ -254,19 +245,16 @@ pub(super) fn pool(
         })
 }
 
-/// What deadpool's failure to give a connection means.
-pub(super) fn pool_error(error: PoolError, operation: &'static str) -> StateStoreError {
-    match error {
-        PoolError::Backend(deadpool_diesel::Error::Connection(error)) => {
-            StateStoreError::from(error).during(operation)
-        }
-        PoolError::Backend(deadpool_diesel::Error::Ping(error)) => {
-            StateStoreError::from(error).during(operation)
-        }
-        PoolError::Closed => StateStoreError::Closed,
-        other => {
-            let error = DatabaseError::new(DatabaseFailure::CannotOpen, other);
-            StateStoreError::DatabaseError(error).during(operation)
+/// Closes the pool's idle connections on this thread, so that they are closed when this returns. Those that are out are
+/// their holders'. Inside a runtime only.
+pub(super) fn close_pool(pool: &Pool) {
+    let idle = pool.retain(|_, _| false).removed;
+    pool.close();
+    for connection in idle {
+        // deadpool closes in the background; an empty database in memory stands in for the connection until then.
+        let stand_in = SqliteConnection::establish(":memory:");
+        if let (Ok(mut connection), Ok(stand_in)) = (connection.lock(), stand_in) {
+            drop(std::mem::replace(&mut *connection, stand_in));
         }
     }
 }

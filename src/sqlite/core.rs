@@ -1,70 +1,94 @@
-//! One database file in this process: found again by device and inode, and shared by all stores on it.
+//! One database file in this process: its connections, shared by all stores on it.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_diesel::sqlite::Pool;
-use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
+use tempfile::TempDir;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
-use super::closure::{caught, refuse_reentry};
-use super::connect::{DatabaseFile, Identity, Role, pool};
-use super::held::Held;
+use super::closure::CoreId;
+use super::connect::{DatabaseFile, Identity, close_pool, pool};
+use super::operation::Shape;
 use super::options::{Durability, OpenMode, StoreOptions};
+use super::patience::Patience;
 use super::readers::Readers;
-use super::writer::{Finish, Shape, WriteLane};
+use super::registry;
+use super::threads::{current_or, on_blocking_pool};
+use super::writer::{Finish, Submitter, WriteLane};
 use crate::error::StateStoreError;
 use crate::migrations::{self, Revert, Schema};
 
 /// SQLite before this version loses committed frames when the WAL is reset (DESIGN, section 5).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// The cores that are open, and how many stores each has.
-static OPEN: Mutex<Option<HashMap<Identity, Entry>>> = Mutex::new(None);
-
-struct Entry {
-    core: Weak<Core>,
-    stores: usize,
-}
-
-/// Held while a file is located, created or prepared: no file is created twice, none is closed while SQLite opens it.
-static CREATION: Mutex<()> = Mutex::new(());
-
-pub(crate) struct Core {
-    file: DatabaseFile,
-    identity: Identity,
-    durability: Durability,
+pub(super) struct Core {
+    pub(super) id: CoreId,
+    pub(super) file: DatabaseFile,
+    pub(super) identity: Identity,
+    pub(super) durability: Durability,
+    pub(super) runtime: Handle,
     busy_timeout: Duration,
-    runtime: Handle,
     is_ready: AtomicBool,
+    /// Held while the schema is made whole.
+    preparing: Mutex<()>,
+    /// Taken only when the core is dropped.
     connections: Option<Connections>,
 }
 
-/// What has to be dropped inside a runtime.
-struct Connections {
-    lane: Arc<WriteLane>,
-    readers: Arc<Readers>,
-    queries: Pool,
+/// What has to be closed where that may take its time.
+pub(super) struct Connections {
+    pub(super) lane: Arc<WriteLane>,
+    pub(super) readers: Arc<Readers>,
+    pub(super) queries: Pool,
+    /// Of a temporary store; removed after the connections are closed.
+    directory: Mutex<Option<TempDir>>,
+}
+
+impl Connections {
+    /// Closes what nobody uses, on this thread, so that it is closed when this returns.
+    pub(super) fn close(&self) {
+        drop(self.lane.close());
+        drop(self.readers.take_idle());
+        close_pool(&self.queries);
+        let directory = self
+            .directory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(Err(error)) = directory.map(TempDir::close) {
+            tracing::warn!(%error, "a temporary store's directory could not be removed");
+        }
+    }
 }
 
 impl Core {
-    fn new(
+    pub(super) fn new(
         file: DatabaseFile,
         identity: Identity,
         options: &StoreOptions,
         runtime: Handle,
         finish: Finish,
+        directory: Option<TempDir>,
     ) -> Result<Self, StateStoreError> {
+        let patience = Arc::new(Patience::new(options.acquire_timeout, runtime.clone()));
+        let lane = WriteLane::new(
+            &file,
+            options,
+            runtime.clone(),
+            Arc::clone(&patience),
+            finish,
+        );
         Ok(Self {
+            id: CoreId::new(),
             connections: Some(Connections {
-                lane: Arc::new(WriteLane::new(&file, options, runtime.clone(), finish)?),
-                readers: Arc::new(Readers::new(&file, options)?),
-                queries: pool(&file, Role::Reader, options.readers, options)?,
+                lane: Arc::new(lane),
+                readers: Arc::new(Readers::new(&file, options, patience)),
+                queries: pool(&file, options)?,
+                directory: Mutex::new(directory),
             }),
             file,
             identity,
@@ -72,39 +96,49 @@ impl Core {
             busy_timeout: options.busy_timeout,
             runtime,
             is_ready: AtomicBool::new(false),
+            preparing: Mutex::new(()),
         })
     }
 
-    fn connections(&self) -> Result<&Connections, StateStoreError> {
+    pub(super) fn connections(&self) -> Result<&Connections, StateStoreError> {
         self.connections.as_ref().ok_or(StateStoreError::Closed)
     }
 
-    /// Names the core, for the mark that a running closure leaves on its thread.
-    fn address(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+    pub(super) fn submitter(self: &Arc<Self>) -> Submitter {
+        Submitter {
+            core: self.id,
+            _keep: Arc::clone(self) as Arc<dyn Send + Sync>,
+        }
     }
 
-    /// Runs blocking work on the runtime's blocking pool.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, StateStoreError> + Send + 'static,
+    /// Runs blocking work on the runtime's blocking pool; the core lives until it is done.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, StateStoreError> + Send + 'static,
     ) -> Result<T, StateStoreError> {
-        let runtime = Handle::try_current().unwrap_or_else(|_| self.runtime.clone());
-        on_blocking_pool(&runtime, work).await
+        let core = Arc::clone(self);
+        on_blocking_pool(&current_or(&self.runtime), move || work(&core)).await
     }
 
     /// Makes the schema whole, or with `OpenMode::Existing` checks that it is.
-    async fn initialize(&self, mode: OpenMode) -> Result<(), StateStoreError> {
-        let file = self.file.clone();
-        let busy_timeout = self.busy_timeout;
-        self.blocking(move || prepare(&file, mode, busy_timeout))
-            .await?;
-        self.is_ready.store(true, Ordering::Release);
-        Ok(())
+    pub(super) async fn initialize(
+        self: &Arc<Self>,
+        mode: OpenMode,
+    ) -> Result<(), StateStoreError> {
+        self.blocking(move |core| {
+            let _preparing = core
+                .preparing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            prepare(&core.file, mode, core.busy_timeout)?;
+            core.is_ready.store(true, Ordering::Release);
+            Ok(())
+        })
+        .await
     }
 
     /// Refuses calls on a database whose schema isn't whole; asks the file only until it is.
-    async fn ensure_ready(&self) -> Result<(), StateStoreError> {
+    pub(super) async fn ensure_ready(self: &Arc<Self>) -> Result<(), StateStoreError> {
         if !self.is_ready.load(Ordering::Acquire) {
             let lacks = self.schema().await?.lacks();
             if let Some(reason) = lacks {
@@ -115,68 +149,103 @@ impl Core {
         Ok(())
     }
 
-    async fn schema(&self) -> Result<Schema, StateStoreError> {
-        let file = self.file.clone();
-        let busy_timeout = self.busy_timeout;
-        self.blocking(move || inspect(&file, busy_timeout)).await
+    pub(super) async fn schema(self: &Arc<Self>) -> Result<Schema, StateStoreError> {
+        self.blocking(|core| inspect(&core.file, core.busy_timeout))
+            .await
     }
 
-    /// Checkpoints the WAL into the file, and closes every connection, each on a blocking thread.
-    async fn shut_down(&self) -> Result<(), StateStoreError> {
-        let connections = self.connections()?;
-        let mut held = connections.readers.drain().await;
-        if self.is_ready.load(Ordering::Acquire) {
-            connections
-                .lane
-                .submit("close", Shape::Bare, self.address(), |connection, _| {
-                    Ok(connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);")?)
-                })
-                .await?;
+    /// Reverts the last migration, or only shows what would go; in the lane, so that no write of this process waits for
+    /// a lock.
+    pub(super) async fn revert(
+        self: &Arc<Self>,
+        operation: &'static str,
+        keep: bool,
+    ) -> Result<Revert, StateStoreError> {
+        // A file that isn't ours is refused before the lane opens it.
+        self.schema().await?;
+        let core = Arc::clone(self);
+        let work = move |_: &mut diesel::SqliteConnection, _: &mut bool| {
+            inspect(&core.file, core.busy_timeout)?;
+            let mut connection = core.file.connect("rw", core.busy_timeout)?;
+            let revert = migrations::revert_last(&mut connection, keep)?;
+            if keep {
+                core.is_ready.store(false, Ordering::Release);
+            }
+            Ok(revert)
+        };
+        let lane = &self.connections()?.lane;
+        lane.submit(operation, Shape::Bare, self.submitter(), work)
+            .await
+    }
+
+    /// Checkpoints the WAL into the file, and closes every connection, unless a store has the core open.
+    pub(super) async fn shut_down(self: &Arc<Self>) -> Result<(), StateStoreError> {
+        if registry::is_in_use(self) {
+            return Ok(());
         }
-        held.extend(connections.lane.close());
-        connections.queries.close();
-        self.blocking(move || {
-            held.into_iter().for_each(Held::close);
+        let connections = self.connections()?;
+        connections.readers.settle().await;
+        let checkpointed = if self.is_ready.load(Ordering::Acquire) {
+            let checkpoint = |connection: &mut diesel::SqliteConnection, _: &mut bool| {
+                Ok(connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);")?)
+            };
+            let lane = &connections.lane;
+            lane.submit("close", Shape::Bare, self.submitter(), checkpoint)
+                .await
+        } else {
             Ok(())
-        })
-        .await
+        };
+        let closing = Closing(Arc::clone(self));
+        let closed = self
+            .blocking(move |_| {
+                drop(closing);
+                Ok(())
+            })
+            .await;
+        match checkpointed.and(closed) {
+            // The runtime is gone: the connections were closed on this thread, the last with a checkpoint of its own.
+            Err(StateStoreError::Closed) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// Closes the core's connections when it is dropped, also by a runtime that refuses to run it.
+struct Closing(Arc<Core>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // deadpool's pool asks for one.
+        let _inside = self.0.runtime.enter();
+        registry::close_unused(&self.0);
     }
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
-        // deadpool closes connections through the current runtime, and panics where there is none.
-        let _inside = self.runtime.enter();
         if let Some(connections) = self.connections.take() {
-            drop(connections.readers.take_idle());
-            drop(connections);
+            registry::bury(self, connections);
         }
     }
 }
 
-async fn on_blocking_pool<T: Send + 'static>(
-    runtime: &Handle,
-    work: impl FnOnce() -> Result<T, StateStoreError> + Send + 'static,
-) -> Result<T, StateStoreError> {
-    let span = tracing::Span::current();
-    // A panic is caught inside; what is left is a runtime that is shutting down.
-    runtime
-        .spawn_blocking(move || span.in_scope(|| caught(work)))
-        .await
-        .unwrap_or(Err(StateStoreError::Closed))
-}
-
-/// Reads what a database is without changing a byte of it.
+/// Reads what a database is without changing a byte of it, and without leaving anything beside it.
 fn inspect(file: &DatabaseFile, busy_timeout: Duration) -> Result<Schema, StateStoreError> {
-    let read_only = file
-        .connect("ro", busy_timeout)
-        .and_then(|mut connection| migrations::inspect(&mut connection));
-    match read_only {
+    let has_log = ["-wal", "-journal"].into_iter().any(|suffix| {
+        let mut path = file.path().as_os_str().to_owned();
+        path.push(suffix);
+        Path::new(&path).exists()
+    });
+    // Closing a connection that may write moves a log into the file, and takes the log away. One that may not leaves a
+    // log that was there, but where there was none it makes one and leaves it.
+    let [first, second] = if has_log { ["ro", "rw"] } else { ["rw", "ro"] };
+    let look = |mode| {
+        file.connect(mode, busy_timeout)
+            .and_then(|mut connection| migrations::inspect(&mut connection))
+    };
+    match look(first) {
         // A journal that a crash left behind can only be rolled back by somebody who may write.
-        Err(StateStoreError::DatabaseError(_)) => {
-            let mut connection = file.connect("rw", busy_timeout)?;
-            migrations::inspect(&mut connection)
-        }
+        Err(StateStoreError::DatabaseError(_)) => look(second),
         other => other,
     }
 }
@@ -186,7 +255,6 @@ fn prepare(
     mode: OpenMode,
     busy_timeout: Duration,
 ) -> Result<(), StateStoreError> {
-    let _creation = lock(&CREATION);
     require_sqlite()?;
     let schema = inspect(file, busy_timeout)?;
     if mode == OpenMode::Existing {
@@ -203,6 +271,8 @@ fn prepare(
         if !matches!(error, StateStoreError::Busy { .. }) || Instant::now() > deadline {
             return Err(error.during("initialize"));
         }
+        #[allow(clippy::disallowed_methods)]
+        // Nothing tells when another process lets go of the lock.
         std::thread::sleep(Duration::from_millis(5));
     }
     if schema.lacks().is_some() {
@@ -219,263 +289,4 @@ fn require_sqlite() -> Result<(), StateStoreError> {
         });
     }
     Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One store's hold on a core: what `open` gives. Clones of the store share it.
-pub(crate) struct Attachment {
-    core: Arc<Core>,
-    mode: OpenMode,
-    /// Each call in flight holds one permit; closing takes them all.
-    calls: Semaphore,
-    is_detached: AtomicBool,
-    /// Removed when the store goes, after the core.
-    _directory: Option<tempfile::TempDir>,
-}
-
-const CALLS: u32 = 1 << 28;
-
-impl Attachment {
-    /// Opens the file, or joins those that have it open in this process.
-    pub(crate) async fn open(
-        path: PathBuf,
-        options: StoreOptions,
-        finish: Finish,
-    ) -> Result<Self, StateStoreError> {
-        options.check()?;
-        Self::attach(path, options, finish, None).await
-    }
-
-    /// Opens a file in a private directory that goes with the store.
-    pub(crate) async fn temporary(
-        options: StoreOptions,
-        finish: Finish,
-    ) -> Result<Self, StateStoreError> {
-        options.check()?;
-        let directory = tempfile::Builder::new()
-            .prefix("descartes-state-")
-            .tempdir()
-            .map_err(|error| StateStoreError::Unsupported {
-                reason: format!("no temporary directory: {error}"),
-            })?;
-        let path = directory.path().join("state.db");
-        Self::attach(path, options, finish, Some(directory)).await
-    }
-
-    async fn attach(
-        path: PathBuf,
-        options: StoreOptions,
-        finish: Finish,
-        directory: Option<tempfile::TempDir>,
-    ) -> Result<Self, StateStoreError> {
-        let runtime = Handle::try_current().map_err(|_| StateStoreError::Unsupported {
-            reason: "a store is opened inside a tokio runtime".into(),
-        })?;
-        let mode = options.mode;
-        let handle = runtime.clone();
-        let core =
-            on_blocking_pool(&runtime, move || join(&path, &options, handle, finish)).await?;
-        Ok(Self {
-            core,
-            mode,
-            calls: Semaphore::new(CALLS as usize),
-            is_detached: AtomicBool::new(false),
-            _directory: directory,
-        })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.core.file.path()
-    }
-
-    /// The second pool, for the application's own queries; read-only.
-    pub(crate) fn queries(&self) -> Result<&Pool, StateStoreError> {
-        Ok(&self.core.connections()?.queries)
-    }
-
-    pub(crate) async fn initialize(&self) -> Result<(), StateStoreError> {
-        let _call = self.enter("initialize")?;
-        self.core.initialize(self.mode).await
-    }
-
-    pub(crate) async fn schema(&self, operation: &'static str) -> Result<Schema, StateStoreError> {
-        let _call = self.enter(operation)?;
-        self.core.schema().await
-    }
-
-    /// Reverts the last migration, or only shows what would go.
-    pub(crate) async fn revert(
-        &self,
-        operation: &'static str,
-        keep: bool,
-    ) -> Result<Revert, StateStoreError> {
-        let _call = self.enter(operation)?;
-        let (file, busy_timeout) = (self.core.file.clone(), self.core.busy_timeout);
-        let revert = self.core.blocking(move || {
-            inspect(&file, busy_timeout)?;
-            let mut connection = file.connect("rw", busy_timeout)?;
-            migrations::revert_last(&mut connection, keep)
-        });
-        let revert = revert.await?;
-        if keep {
-            self.core.is_ready.store(false, Ordering::Release);
-        }
-        Ok(revert)
-    }
-
-    /// A read by the store itself: on this thread if it is short and a reader is free, else on the blocking pool.
-    pub(crate) async fn read<T, F>(
-        &self,
-        operation: &'static str,
-        is_short: bool,
-        mut work: F,
-    ) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut SqliteConnection) -> Result<T, StateStoreError> + Send + 'static,
-    {
-        let _call = self.enter(operation)?;
-        self.core.ensure_ready().await?;
-        let readers = &self.core.connections()?.readers;
-        if is_short {
-            if let Some(reader) = readers.at_once() {
-                match reader.run(false, &mut work) {
-                    // This thread may not wait for the lock; one of the blocking pool may.
-                    Err(StateStoreError::Busy { .. }) => {}
-                    result => {
-                        tokio::task::consume_budget().await;
-                        return result.map_err(|error| error.during(operation));
-                    }
-                }
-            }
-        }
-        let reader = readers.acquire(operation).await?;
-        self.core
-            .blocking(move || reader.run(true, &mut work))
-            .await
-            .map_err(|error| error.during(operation))
-    }
-
-    /// A read by a caller's closure, in one snapshot.
-    pub(crate) async fn read_closure<T, F>(
-        &self,
-        operation: &'static str,
-        work: F,
-    ) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut SqliteConnection) -> Result<T, StateStoreError> + Send + 'static,
-    {
-        let _call = self.enter(operation)?;
-        self.core.ensure_ready().await?;
-        let reader = self.core.connections()?.readers.acquire(operation).await?;
-        let core = self.core.address();
-        self.core
-            .blocking(move || reader.run_closure(core, work))
-            .await
-            .map_err(|error| error.during(operation))
-    }
-
-    /// A write, through the lane.
-    pub(crate) async fn write<T, F>(
-        &self,
-        operation: &'static str,
-        shape: Shape,
-        work: F,
-    ) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut SqliteConnection, &mut bool) -> Result<T, StateStoreError> + Send + 'static,
-    {
-        let _call = self.enter(operation)?;
-        self.core.ensure_ready().await?;
-        let lane = &self.core.connections()?.lane;
-        lane.submit(operation, shape, self.core.address(), work)
-            .await
-    }
-
-    /// Refuses new calls, waits for those in flight, and closes the core if no other store uses it.
-    pub(crate) async fn close(&self) -> Result<(), StateStoreError> {
-        refuse_reentry(self.core.address(), "close")?;
-        let all = self.calls.acquire_many(CALLS).await;
-        self.calls.close();
-        drop(all);
-        if self.detach() {
-            return self.core.shut_down().await;
-        }
-        Ok(())
-    }
-
-    fn enter(
-        &self,
-        operation: &'static str,
-    ) -> Result<tokio::sync::SemaphorePermit<'_>, StateStoreError> {
-        refuse_reentry(self.core.address(), operation)?;
-        self.calls
-            .try_acquire()
-            .map_err(|_| StateStoreError::Closed)
-    }
-
-    /// Leaves the core; true for the last store to do so.
-    fn detach(&self) -> bool {
-        if self.is_detached.swap(true, Ordering::AcqRel) {
-            return false;
-        }
-        let mut open = lock(&OPEN);
-        let Some(cores) = open.as_mut() else {
-            return true;
-        };
-        match cores.get_mut(&self.core.identity) {
-            Some(entry) if entry.stores > 1 => {
-                entry.stores -= 1;
-                false
-            }
-            _ => {
-                cores.remove(&self.core.identity);
-                true
-            }
-        }
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        self.detach();
-    }
-}
-
-/// Finds the core of the file, or makes it.
-fn join(
-    path: &Path,
-    options: &StoreOptions,
-    runtime: Handle,
-    finish: Finish,
-) -> Result<Arc<Core>, StateStoreError> {
-    let _creation = lock(&CREATION);
-    let file = DatabaseFile::locate(path, options.mode)?;
-    let identity = file.identity()?;
-    let mut open = lock(&OPEN);
-    let cores = open.get_or_insert_with(HashMap::new);
-    if let Some(entry) = cores.get_mut(&identity) {
-        if let Some(core) = entry.core.upgrade() {
-            if core.durability == Durability::Relaxed && options.durability == Durability::Full {
-                return Err(StateStoreError::invalid(
-                    "options",
-                    "the file is open in this process with relaxed durability: close that store first",
-                ));
-            }
-            entry.stores += 1;
-            return Ok(core);
-        }
-    }
-    let core = Arc::new(Core::new(file, identity.clone(), options, runtime, finish)?);
-    let entry = Entry {
-        core: Arc::downgrade(&core),
-        stores: 1,
-    };
-    cores.insert(identity, entry);
-    Ok(core)
 }

@@ -3,15 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_diesel::sqlite::Pool;
 use diesel::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::closure;
-use super::connect::{DatabaseFile, Role, pool, pool_error};
+use super::closure::{self, CoreId, caught};
+use super::connect::{DatabaseFile, Role};
 use super::held::Held;
 use super::options::StoreOptions;
+use super::patience::Patience;
 use super::recent::RecentTime;
+use super::threads::drop_elsewhere;
 use super::transaction::{begin, in_savepoint, rollback, secret_name};
 use crate::error::StateStoreError;
 
@@ -19,13 +20,13 @@ use crate::error::StateStoreError;
 const IDLE: Duration = Duration::from_secs(60);
 
 pub(super) struct Readers {
-    pool: Pool,
+    file: DatabaseFile,
     slots: Arc<Semaphore>,
     connections: u32,
     idle: Mutex<Vec<Idle>>,
     kept: usize,
-    acquire_timeout: Duration,
     busy_timeout: Duration,
+    patience: Arc<Patience>,
     recent: RecentTime,
 }
 
@@ -38,18 +39,19 @@ impl Readers {
     pub(super) fn new(
         file: &DatabaseFile,
         options: &StoreOptions,
-    ) -> Result<Self, StateStoreError> {
-        Ok(Self {
-            pool: pool(file, Role::Reader, options.readers, options)?,
+        patience: Arc<Patience>,
+    ) -> Self {
+        Self {
+            file: file.clone(),
             slots: Arc::new(Semaphore::new(options.readers)),
             // At the most 1024: `StoreOptions::check`.
             connections: u32::try_from(options.readers).unwrap_or(1),
             idle: Mutex::new(Vec::new()),
             kept: options.kept,
-            acquire_timeout: options.acquire_timeout,
             busy_timeout: options.busy_timeout,
+            patience,
             recent: RecentTime::new(options.inline_budget),
-        })
+        }
     }
 
     /// A reader that is free and open at this moment, for short work on the caller's thread.
@@ -59,61 +61,47 @@ impl Readers {
         }
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         let idle = self.lock_idle().pop()?;
-        Some(self.reader(idle.held, slot))
+        Some(self.reader(Some(idle.held), slot))
     }
 
-    /// A reader, as soon as there is one.
+    /// A reader, as soon as there is one. It opens its connection when it runs.
     pub(super) async fn acquire(
         self: &Arc<Self>,
         operation: &'static str,
     ) -> Result<Reader, StateStoreError> {
         let slot = match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(slot) => slot,
+            Ok(slot) => Ok(slot),
             Err(TryAcquireError::Closed) => return Err(StateStoreError::Closed),
             Err(TryAcquireError::NoPermits) => {
                 let slot = Arc::clone(&self.slots).acquire_owned();
-                tokio::time::timeout(self.acquire_timeout, slot)
-                    .await
-                    .map_err(|_| StateStoreError::Timeout {
-                        operation,
-                        waited: self.acquire_timeout,
-                    })?
-                    .map_err(|_| StateStoreError::Closed)?
+                let waited = self.patience.wait(slot).await;
+                waited.ok_or_else(|| StateStoreError::Timeout {
+                    operation,
+                    waited: self.patience.limit(),
+                })?
             }
         };
+        let slot = slot.map_err(|_| StateStoreError::Closed)?;
         let idle = self.lock_idle().pop();
-        if let Some(idle) = idle {
-            return Ok(self.reader(idle.held, slot));
-        }
-        let object = self
-            .pool
-            .get()
-            .await
-            .map_err(|error| pool_error(error, operation))?;
-        let held = Held::new(object, Role::Reader, self.busy_timeout);
-        Ok(self.reader(held, slot))
+        Ok(self.reader(idle.map(|idle| idle.held), slot))
     }
 
-    /// Waits for every reader to come back, and hands them out to be closed.
-    pub(super) async fn drain(&self) -> Vec<Held> {
-        // An error means that it was drained before.
-        if let Ok(all) = self.slots.acquire_many(self.connections).await {
-            self.slots.close();
-            drop(all);
-        }
-        self.take_idle()
+    /// Waits until no reader is in use.
+    pub(super) async fn settle(&self) {
+        drop(self.slots.acquire_many(self.connections).await);
     }
 
+    /// Hands out the connections that nobody uses, to be closed.
     pub(super) fn take_idle(&self) -> Vec<Held> {
         let idle = std::mem::take(&mut *self.lock_idle());
         idle.into_iter().map(|idle| idle.held).collect()
     }
 
-    fn reader(self: &Arc<Self>, held: Held, slot: OwnedSemaphorePermit) -> Reader {
+    fn reader(self: &Arc<Self>, held: Option<Held>, slot: OwnedSemaphorePermit) -> Reader {
         Reader {
-            held: Some(held),
+            held,
             readers: Arc::clone(self),
-            _slot: slot,
+            slot: Some(slot),
         }
     }
 
@@ -122,21 +110,16 @@ impl Readers {
     }
 
     /// Takes a reader back; the one that has been idle longest goes if there are more than are kept.
-    fn put_back(&self, held: Held) {
+    fn put_back(&self, held: Held) -> Option<Held> {
         let since = Instant::now();
-        let surplus = {
-            let mut idle = self.lock_idle();
-            idle.push(Idle { held, since });
-            // The last to come back is the first to go out, so the first is the one longest idle.
-            match idle.first() {
-                Some(first) if idle.len() > self.kept && since - first.since > IDLE => {
-                    Some(idle.remove(0))
-                }
-                _ => None,
+        let mut idle = self.lock_idle();
+        idle.push(Idle { held, since });
+        // The last to come back is the first to go out, so the first is the one longest idle.
+        match idle.first() {
+            Some(first) if idle.len() > self.kept && since - first.since > IDLE => {
+                Some(idle.remove(0).held)
             }
-        };
-        if let Some(surplus) = surplus {
-            surplus.held.discard();
+            _ => None,
         }
     }
 }
@@ -145,7 +128,7 @@ impl Readers {
 pub(super) struct Reader {
     held: Option<Held>,
     readers: Arc<Readers>,
-    _slot: OwnedSemaphorePermit,
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Reader {
@@ -153,14 +136,16 @@ impl Reader {
     pub(super) fn run<T>(
         mut self,
         may_wait: bool,
+        is_short: bool,
         work: &mut dyn FnMut(&mut SqliteConnection) -> Result<T, StateStoreError>,
     ) -> Result<T, StateStoreError> {
+        let held = self.open()?;
         let started = Instant::now();
-        let Some(held) = self.held.as_mut() else {
-            return Err(StateStoreError::Closed);
-        };
-        let result = held.run(may_wait, |connection| closure::caught(|| work(connection)));
-        self.readers.recent.note(started.elapsed());
+        let result = held.run(may_wait, |connection| caught(|| work(connection)));
+        if is_short {
+            // A long list says nothing about the next read by key.
+            self.readers.recent.note(started.elapsed());
+        }
         if let Err(StateStoreError::Panicked { .. } | StateStoreError::DatabaseError(_)) = result {
             self.discard();
         }
@@ -170,12 +155,10 @@ impl Reader {
     /// Runs a caller's closure in a read transaction of its own, which is one snapshot of the database.
     pub(super) fn run_closure<T>(
         mut self,
-        core: usize,
+        core: CoreId,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, StateStoreError>,
     ) -> Result<T, StateStoreError> {
-        let Some(held) = self.held.as_mut() else {
-            return Err(StateStoreError::Closed);
-        };
+        let held = self.open()?;
         let mut is_clean = false;
         let result = held.run(true, |connection| {
             begin(connection, "BEGIN")?;
@@ -185,23 +168,34 @@ impl Reader {
             is_clean = rollback(connection) && is_intact;
             result
         });
-        if !is_clean || held.configure().is_err() {
+        if !is_clean || !held.restore() {
             self.discard();
         }
         result
     }
 
+    fn open(&mut self) -> Result<&mut Held, StateStoreError> {
+        let held = match self.held.take() {
+            Some(held) => held,
+            None => Held::open(&self.readers.file, Role::Reader, self.readers.busy_timeout)?,
+        };
+        Ok(self.held.insert(held))
+    }
+
     fn discard(&mut self) {
-        if let Some(held) = self.held.take() {
-            held.discard();
-        }
+        // The slot is free once the connection is closed.
+        drop_elsewhere((self.held.take(), self.slot.take()));
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.readers.put_back(held);
+        let surplus = self
+            .held
+            .take()
+            .and_then(|held| self.readers.put_back(held));
+        if surplus.is_some() {
+            drop_elsewhere((surplus, self.slot.take()));
         }
     }
 }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::closure::caught;
-use crate::error::StateStoreError;
+use crate::error::{DatabaseFailure, StateStoreError};
 
 /// Begins through Diesel, so that a caller's nested `connection.transaction(..)` is a savepoint.
 pub(super) fn begin(connection: &mut SqliteConnection, sql: &str) -> Result<(), StateStoreError> {
@@ -57,13 +57,17 @@ pub(super) fn in_savepoint<T>(
     }
 }
 
+/// Whether SQLite rolls back by itself on this error; on any other, the work itself ended the transaction.
 fn error_ends_transaction(error: &StateStoreError) -> bool {
-    matches!(error, StateStoreError::DatabaseError(_)) && error.may_end_transaction()
+    let StateStoreError::DatabaseError(error) = error else {
+        return false;
+    };
+    matches!(error.kind(), DatabaseFailure::Full | DatabaseFailure::Io)
 }
 
 /// A name that no closure can guess.
 pub(super) fn secret_name() -> String {
-    format!("closure_{}", Uuid::new_v4().simple())
+    format!("closure_{}", Uuid::now_v7().simple())
 }
 
 fn depth(connection: &mut SqliteConnection) -> Option<u32> {

@@ -154,7 +154,7 @@ impl<'s> Agents<'s> {
     pub async fn purge(&self, agent_id: &str, expected: Expected) -> Result<(), StateStoreError> {
         let agent_id = agent_id.to_owned();
         self.store
-            .write("agents.purge", Shape::SeveralStatements, move |tx| {
+            .write("agents.purge", Shape::Bulk, move |tx| {
                 tx.agents().purge(&agent_id, expected)
             })
             .await

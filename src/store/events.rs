@@ -46,7 +46,7 @@ impl<'s> Events<'s> {
     pub async fn append_all(&self, events: &[Event]) -> Result<Vec<i64>, StateStoreError> {
         let rows = NewEvent::prepare_all(self.store.scope()?, events)?;
         self.store
-            .write("events.append_all", Shape::SeveralStatements, move |tx| {
+            .write("events.append_all", Shape::Bulk, move |tx| {
                 tx.events().put_all(&rows)
             })
             .await
@@ -119,7 +119,7 @@ impl<'s> Events<'s> {
     /// Only the database's.
     pub async fn purge_before(&self, seconds: i64) -> Result<usize, StateStoreError> {
         self.store
-            .write("events.purge_before", Shape::OneStatement, move |tx| {
+            .write("events.purge_before", Shape::Bulk, move |tx| {
                 tx.events().purge_before(seconds)
             })
             .await

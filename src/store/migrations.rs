@@ -4,7 +4,7 @@ use tracing::Instrument;
 
 use super::{SqliteStateStore, operation_span};
 use crate::error::StateStoreError;
-use crate::migrations::{MigrationRecord, Revert};
+use crate::sqlite::{MigrationRecord, Revert};
 
 /// The migrations of the database. What runs them is [`SqliteStateStore::initialize`].
 #[derive(Debug, Clone, Copy)]

@@ -192,8 +192,9 @@ impl SqliteStateStore {
     /// every prefix; write through [`transact`](Self::transact).
     ///
     /// # Errors
-    /// `Closed` after the store was closed.
+    /// `Closed` after the store was closed, `InvalidInput` for a handle with an illegal prefix.
     pub fn pool(&self) -> Result<&Pool, StateStoreError> {
+        self.scope()?;
         self.attachment.queries()
     }
 

@@ -140,7 +140,7 @@ impl<'s> Snapshots<'s> {
     /// Only the database's.
     pub async fn purge_expired(&self) -> Result<usize, StateStoreError> {
         self.store
-            .write("snapshots.purge_expired", Shape::SeveralStatements, |tx| {
+            .write("snapshots.purge_expired", Shape::Bulk, |tx| {
                 tx.snapshots().purge_expired()
             })
             .await

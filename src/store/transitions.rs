@@ -74,7 +74,7 @@ impl<'s> Transitions<'s> {
     /// Only the database's.
     pub async fn purge_before(&self, seconds: i64) -> Result<usize, StateStoreError> {
         self.store
-            .write("transitions.purge_before", Shape::OneStatement, move |tx| {
+            .write("transitions.purge_before", Shape::Bulk, move |tx| {
                 tx.transitions().purge_before(seconds)
             })
             .await

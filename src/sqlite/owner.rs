@@ -1,0 +1,273 @@
+//! Whoever runs the write lane's queue now.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use diesel::SqliteConnection;
+use tokio::runtime::Handle;
+
+use super::closure::caught;
+use super::held::Held;
+use super::operation::{Batch, Ran, Shape};
+use super::transaction::{begin, commit, rollback};
+use super::writer::{Submitter, WriteLane};
+use crate::error::StateStoreError;
+
+/// The owner of the lane. There is one at the most; it never awaits.
+pub(super) struct Owner {
+    lane: Arc<WriteLane>,
+    /// Keeps the core alive, and with it the file's place among the open ones, until the work is done.
+    submitter: Submitter,
+    writer: Option<Held>,
+    /// A connection that can't be used again, to be closed where that may take its time.
+    broken: Option<Held>,
+    standing: Standing,
+}
+
+/// What becomes of the queue if the owner is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It was at work, and panicked: another goes on.
+    AtWork,
+    /// It was on its way to a thread of the store's runtime, and that is gone: it tries the one that it finds itself in.
+    ToOwnRuntime,
+    /// It was on its way to another runtime, and that is gone too: the queue is answered.
+    ToThisRuntime,
+    /// The lane is free.
+    Released,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The batch is answered.
+    Done,
+    /// The lock belongs to another process, and this thread may not wait: the batch is back in the queue.
+    Locked,
+    /// The connection can't be used again; what isn't answered is back in the queue.
+    Broken,
+}
+
+/// How a batch's transaction ended.
+enum Ended {
+    Committed,
+    /// Nothing of it was kept, or nobody knows: everybody hears this.
+    Failed(StateStoreError),
+    /// It never began, for want of the lock.
+    Locked(StateStoreError),
+    /// The operation at this place took the transaction down with it.
+    TakenDown(usize),
+}
+
+impl Owner {
+    pub(super) fn new(lane: Arc<WriteLane>, submitter: Submitter, writer: Option<Held>) -> Self {
+        Self {
+            lane,
+            submitter,
+            writer,
+            broken: None,
+            standing: Standing::AtWork,
+        }
+    }
+
+    /// Runs one batch on the caller's thread if that is short, and leaves the rest to the blocking pool.
+    pub(super) fn begin(mut self) {
+        if self.writer.is_none() || !self.lane.recent.is_short() {
+            return self.hand_over();
+        }
+        match self.turn(false) {
+            Turn::Done => {
+                if let Some(owner) = self.release() {
+                    owner.hand_over();
+                }
+            }
+            // A broken connection is closed there too: that takes its time.
+            Turn::Locked | Turn::Broken => self.hand_over(),
+        }
+    }
+
+    fn hand_over(mut self) {
+        self.standing = Standing::ToOwnRuntime;
+        let runtime = self.lane.runtime.clone();
+        drop(runtime.spawn_blocking(move || self.drain()));
+    }
+
+    /// Runs batches on a blocking thread until the queue is empty.
+    fn drain(mut self) {
+        self.standing = Standing::AtWork;
+        loop {
+            // Closed before the next one opens: it may still hold the lock.
+            self.broken = None;
+            if self.writer.is_none() {
+                match self.lane.open() {
+                    Ok(writer) => self.writer = Some(writer),
+                    Err(error) => return self.give_up(&error),
+                }
+            }
+            if self.turn(true) == Turn::Broken {
+                continue;
+            }
+            match self.release() {
+                Some(owner) => self = owner,
+                None => return,
+            }
+        }
+    }
+
+    /// Runs one batch in one transaction.
+    fn turn(&mut self, may_wait: bool) -> Turn {
+        let Some(mut writer) = self.writer.take() else {
+            return Turn::Broken;
+        };
+        let mut batch = self.lane.next_batch(may_wait);
+        let Some(shape) = batch.first().map(|first| first.shape()) else {
+            self.writer = Some(writer);
+            return Turn::Done;
+        };
+        let is_short = batch.iter().all(|operation| operation.shape().is_short());
+        let started = Instant::now();
+        let lane = &self.lane;
+        let ended = writer.run(may_wait, |connection| {
+            Ok(match shape {
+                Shape::Bare => alone(connection, &mut batch),
+                _ => transaction(lane, connection, &mut batch),
+            })
+        });
+        if is_short {
+            lane.recent.note(started.elapsed());
+        }
+        let turn = match ended {
+            Ok(Ended::Committed) => {
+                answer_all(batch);
+                if shape == Shape::Closure && !writer.restore() {
+                    Turn::Broken
+                } else {
+                    Turn::Done
+                }
+            }
+            Ok(Ended::Locked(error)) => {
+                if may_wait {
+                    fail_all(batch, &error);
+                    Turn::Done
+                } else {
+                    lane.put_back(batch);
+                    Turn::Locked
+                }
+            }
+            Ok(Ended::TakenDown(place)) => {
+                batch.remove(place).answer();
+                lane.put_back(batch);
+                Turn::Broken
+            }
+            Ok(Ended::Failed(error)) | Err(error) => {
+                fail_all(batch, &error);
+                Turn::Broken
+            }
+        };
+        match turn {
+            Turn::Broken => self.broken = Some(writer),
+            Turn::Done | Turn::Locked => self.writer = Some(writer),
+        }
+        turn
+    }
+
+    /// Gives the lane free; gives itself back where there is more to do.
+    fn release(mut self) -> Option<Self> {
+        if !self.lane.free(&mut self.writer) {
+            return Some(self);
+        }
+        self.standing = Standing::Released;
+        None
+    }
+
+    /// Answers everything that waits with a failure, and gives the lane free.
+    fn give_up(&mut self, failure: &StateStoreError) {
+        let queue = self.lane.abandon(self.writer.take());
+        self.standing = Standing::Released;
+        fail_all(queue, failure);
+    }
+
+    fn successor(&mut self) -> Self {
+        self.standing = Standing::Released;
+        Self {
+            lane: Arc::clone(&self.lane),
+            submitter: self.submitter.clone(),
+            writer: self.writer.take(),
+            broken: self.broken.take(),
+            standing: Standing::AtWork,
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        match self.standing {
+            Standing::Released => {}
+            Standing::AtWork => self.successor().hand_over(),
+            Standing::ToOwnRuntime => match Handle::try_current() {
+                // Not the one that has just refused it.
+                Ok(runtime) if runtime.id() != self.lane.runtime.id() => {
+                    let mut next = self.successor();
+                    next.standing = Standing::ToThisRuntime;
+                    drop(runtime.spawn_blocking(move || next.drain()));
+                }
+                _ => self.give_up(&StateStoreError::Closed),
+            },
+            Standing::ToThisRuntime => self.give_up(&StateStoreError::Closed),
+        }
+    }
+}
+
+/// One transaction over a batch; operations whose callers are gone are taken out.
+fn transaction(lane: &WriteLane, connection: &mut SqliteConnection, batch: &mut Batch) -> Ended {
+    match caught(|| begin(connection, "BEGIN IMMEDIATE")) {
+        Ok(()) => {}
+        Err(error @ StateStoreError::Busy { .. }) => return Ended::Locked(error),
+        Err(error) => return Ended::Failed(error),
+    }
+    batch.retain(|operation| operation.start());
+    let mut finish = false;
+    for (place, operation) in batch.iter_mut().enumerate() {
+        if operation.run(connection, &mut finish) == Ran::Fatally {
+            return Ended::TakenDown(place);
+        }
+    }
+    if finish && let Err(error) = caught(|| (lane.finish)(connection)) {
+        rollback(connection);
+        return Ended::Failed(error);
+    }
+    match caught(|| commit(connection)) {
+        Ok(()) => Ended::Committed,
+        Err(StateStoreError::Panicked { message }) => {
+            Ended::Failed(StateStoreError::OutcomeUnknown {
+                operation: "commit",
+                source: message.into(),
+            })
+        }
+        Err(error) => Ended::Failed(error.of_commit("commit")),
+    }
+}
+
+/// Work outside a transaction.
+fn alone(connection: &mut SqliteConnection, batch: &mut Batch) -> Ended {
+    batch.retain(|operation| operation.start());
+    for operation in batch {
+        operation.run(connection, &mut false);
+    }
+    Ended::Committed
+}
+
+fn answer_all(batch: Batch) {
+    for operation in batch {
+        operation.answer();
+    }
+}
+
+fn fail_all(batch: Batch, failure: &StateStoreError) {
+    for operation in batch {
+        // One that was withdrawn before it started has nobody to hear it.
+        if operation.start() {
+            operation.fail(failure);
+        }
+    }
+}
