@@ -6,17 +6,17 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use descartes_state::AgentStatus::{Completed, Failed, Running, Terminated};
+use descartes_state::uuid::Uuid;
 use descartes_state::{
     AgentCommand, AgentExit, AgentInfo, AgentSignal, AgentStatus, LocalProcessRunner, Output,
     RunnerError, RunnerOptions,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStdout;
-use uuid::Uuid;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A grace that no test outlives: an agent that ends under it was not sent SIGKILL by it.
 const FOREVER: Duration = Duration::from_secs(100_000);
 

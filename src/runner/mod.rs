@@ -6,8 +6,6 @@ mod error;
 mod options;
 mod process;
 mod registry;
-#[cfg(all(test, unix))]
-mod tests;
 
 use std::sync::Arc;
 

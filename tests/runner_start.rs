@@ -1,4 +1,5 @@
-//! What it takes to start an agent, and how an agent is described. Its life and its end are in `tests/runner.rs`.
+//! What it takes to start an agent, and how an agent is described. Its life and its end are in `runner.rs`.
+#![cfg(all(unix, feature = "runner"))]
 
 use std::error::Error;
 use std::fs;
@@ -7,16 +8,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use descartes_state::uuid::Uuid;
+use descartes_state::{
+    AgentCommand, AgentSignal, AgentStatus, Input, LocalProcessRunner, Output, RunnerError,
+    RunnerOptions,
+};
 use tokio::io::AsyncReadExt;
-use uuid::Uuid;
-
-use super::*;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
 /// A test that would hang fails after this.
 async fn soon<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Error>> {
-    Ok(tokio::time::timeout(Duration::from_mins(1), future).await?)
+    Ok(tokio::time::timeout(Duration::from_secs(60), future).await?)
 }
 
 fn sleeper() -> AgentCommand {

@@ -1,0 +1,319 @@
+//! What the program understands, and what its help says.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use descartes_state::{Cursor, SessionStatus, TaskStatus};
+
+use crate::failure::{Failure, Kind};
+use crate::output::Output;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    done
+  1    what was named does not exist, or any other failure; `migrate revert` without --yes
+  2    wrong usage, or a value that can't be right
+  3    conflict: what is stored isn't what was expected, or is deleted
+  4    no store there: missing, not initialized, of a newer version, or another program's
+  5    the store is busy: try again
+  run  the command's own code; 128 + n where signal n ended it; 127 where there is no such command, 126 where it
+       can't be executed; 125 where the store failed, so that not everything is recorded
+
+With --json a list is one document {\"items\": [...], \"next\": CURSOR or null}, and an error is one line
+{\"error\": {\"kind\": ..., \"message\": ...}} on standard error. Times in it are Unix seconds.
+
+Examples:
+  descartes-state run -- sh -c 'echo hello; echo oops >&2'
+  descartes-state agents list
+  descartes-state history sh
+  descartes-state search hello";
+
+const RUN_HELP: &str = "\
+The agent's id is its name: a second run under the same name goes on with the same agent, in a session of its own. Give
+runs at the same time different names.
+
+Every line of the command's standard output and standard error becomes one event of the type stdout or stderr, committed
+within 50 ms or 256 lines, and is passed through byte for byte. Its metadata says the stream and the line's number.
+  - A line above --line-limit becomes several events: `part` counts them, the last has `parts`.
+  - In a line that isn't UTF-8 each wrong byte reads as U+FFFD, and `raw_hex` holds the bytes as they came; above 256 KiB
+    it becomes several events.
+  - `unterminated` marks a last line without a newline.
+
+With --jsonl a line of either stream that is a JSON object makes the event itself:
+  event_type  the type; without it, stdout or stderr
+  content     the text (anything but a string as JSON); without it, the whole line
+  actor_type  user, agent (also without it) or system
+  actor_id    without it, the agent, or `user` or `system`
+  agent       the agent's id; without it, the run's own
+  session_id  or run: the session; without both, the run's own. A session of that name is opened, or taken up again, and
+              ends with this run
+  state       the agent's new state (anything but a string as JSON), with a transition; the first of a session comes from {}
+  metadata    an object; all other keys are added to it, with a `_` behind a name that is taken
+null is as good as no key; of two equal keys the last counts. A line that is no JSON object, or one with a value that can't
+be stored, is kept as plain output; `not_structured` in its metadata says why.
+
+SIGINT, SIGTERM and SIGHUP are passed on to the command, which is killed if it still runs after --grace, or at a second
+signal; its session is then terminated. Where a reader of the program's output goes away, recording goes on.";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "descartes-state",
+    version,
+    about = "Records the life of an agent that runs as a command, and shows what is stored",
+    after_help = AFTER_HELP,
+    propagate_version = true
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The database file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DESCARTES_STATE_DB",
+        default_value = "data/agent_state.db"
+    )]
+    pub(crate) db: PathBuf,
+    /// See and write only what is under this prefix
+    #[arg(
+        long,
+        global = true,
+        env = "DESCARTES_STATE_PREFIX",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) prefix: String,
+    /// Write JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Rows of a page
+    #[arg(long, global = true, value_name = "ROWS", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+    /// Begin where the page before ended, as it said
+    #[arg(long, global = true, value_name = "CURSOR")]
+    pub(crate) after: Option<Cursor>,
+    /// List the oldest rows first, not the newest; agents always come by id
+    #[arg(long, global = true)]
+    pub(crate) oldest_first: bool,
+    /// Show long texts whole
+    #[arg(long, global = true)]
+    pub(crate) full: bool,
+    /// How long to wait for another process that writes
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a command as an agent, and record its life
+    #[command(after_help = RUN_HELP)]
+    Run(RunArguments),
+    /// Show agents
+    #[command(subcommand)]
+    Agents(AgentsVerb),
+    /// Show an agent's transitions
+    History {
+        /// The agent's id
+        agent: String,
+    },
+    /// Show a session's events
+    Events {
+        /// The session's id
+        session: String,
+        /// Only events of this type
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
+        /// Only events of this actor
+        #[arg(long)]
+        actor: Option<String>,
+    },
+    /// Find the events whose content holds every word
+    Search {
+        /// Plain words, whatever characters they hold
+        #[arg(required = true, value_name = "TEXT")]
+        text: Vec<String>,
+        /// Only events of this session
+        #[arg(long)]
+        session: Option<String>,
+        /// Only events of this type
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<String>,
+    },
+    /// Show tasks
+    #[command(subcommand)]
+    Tasks(TasksVerb),
+    /// Show sessions
+    #[command(subcommand)]
+    Sessions(SessionsVerb),
+    /// Keep and restore whole states of agents
+    #[command(subcommand)]
+    Snapshots(SnapshotsVerb),
+    /// Show and change the schema of the database
+    #[command(subcommand)]
+    Migrate(MigrateVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The agent's id and name; without it, the command's file name
+    #[arg(long, value_parser = name)]
+    pub(crate) name: Option<String>,
+    /// What the agent thinks with
+    #[arg(long, default_value = "local", value_parser = name)]
+    pub(crate) backend: String,
+    /// Take lines that are JSON objects as events, states and sessions
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+    /// Bytes of a line above which it becomes several events (1024 to 67108864)
+    #[arg(long, value_name = "BYTES", default_value_t = LONGEST_LINE, hide_default_value = true,
+          value_parser = clap::value_parser!(u32).range(1024..=i64::from(LONGEST_LINE)))]
+    pub(crate) line_limit: u32,
+    /// How long the command may go on after a signal
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(crate) grace: Duration,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// The store's own limit of an event's content.
+const LONGEST_LINE: u32 = 64 * 1024 * 1024;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsVerb {
+    /// List agents by id
+    List {
+        /// Only agents with this status
+        #[arg(long)]
+        status: Option<String>,
+        /// Soft-deleted agents too
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Show one agent with its state
+    Show {
+        /// The agent's id
+        agent: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TasksVerb {
+    /// List tasks
+    List {
+        /// Only tasks with this status
+        #[arg(long)]
+        status: Option<TaskStatus>,
+        /// Only tasks of this agent
+        #[arg(long, value_name = "AGENT")]
+        assigned_to: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsVerb {
+    /// List sessions
+    List {
+        /// Only sessions of this agent
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only sessions with this status
+        #[arg(long)]
+        status: Option<SessionStatus>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotsVerb {
+    /// Keep an agent's whole state as it is now
+    Create {
+        /// The agent's id
+        agent: String,
+        /// What to say of it
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// List snapshots
+    List {
+        /// Only snapshots of this agent
+        agent: Option<String>,
+    },
+    /// Give an agent the whole state of a snapshot
+    Restore {
+        /// The snapshot's id
+        snapshot: String,
+        /// Only if the agent is still at this revision
+        #[arg(long, value_name = "REVISION")]
+        if_revision: Option<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateVerb {
+    /// Show which migrations the database has, and which it lacks
+    Status,
+    /// Make the database, or bring it up to date
+    Run,
+    /// Take the last migration back, with the rows of its tables
+    Revert {
+        /// Do it; without this, only show which rows would go
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    const MOST: usize = 512;
+    if text.is_empty() {
+        Err("it is empty")
+    } else if text.len() > MOST {
+        Err("it has more than 512 bytes")
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    const MOST: f64 = 1_000_000.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=MOST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("it is no number of seconds from 0 to 1000000"),
+    }
+}
+
+/// Shows help and version, and says in one line what was wrong with the arguments.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return match error.print() {
+            Ok(()) if !error.use_stderr() => ExitCode::SUCCESS,
+            Ok(()) => ExitCode::from(Kind::Usage.code()),
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    // The arguments could not be read, so this is a guess at what they would have said.
+    let is_json = std::env::args_os()
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument == "--json");
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    // What follows the first empty line is the usage.
+    let reason: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let message = format!("{} (see descartes-state --help)", reason.join(" "));
+    Output::new(is_json, false).failure(&Failure::new(Kind::Usage, message))
+}

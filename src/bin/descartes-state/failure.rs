@@ -1,0 +1,157 @@
+//! What can go wrong, and the exit code that says so.
+
+use std::io;
+use std::path::Path;
+
+use descartes_state::{DatabaseFailure, RunnerError, StateStoreError, serde_json};
+
+/// The kind of a failure: the word that `--json` gives, and the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    NotFound,
+    Other,
+    Corrupt,
+    Database,
+    Unconfirmed,
+    Usage,
+    Conflict,
+    NoStore,
+    Busy,
+    /// The store failed under `run`.
+    Recording,
+    NotExecutable,
+    NoProgram,
+    /// The reader of standard output went away: nothing to say, and nobody to say it to.
+    ReaderGone,
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Other | Self::ReaderGone => "other",
+            Self::Corrupt => "corrupt",
+            Self::Database => "database",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Usage => "usage",
+            Self::Conflict => "conflict",
+            Self::NoStore => "no_store",
+            Self::Busy => "busy",
+            Self::Recording => "recording",
+            Self::NotExecutable => "not_executable",
+            Self::NoProgram => "no_program",
+        }
+    }
+
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::ReaderGone => 0,
+            Self::NotFound | Self::Other | Self::Corrupt | Self::Database | Self::Unconfirmed => 1,
+            Self::Usage => 2,
+            Self::Conflict => 3,
+            Self::NoStore => 4,
+            Self::Busy => 5,
+            Self::Recording => 125,
+            Self::NotExecutable => 126,
+            Self::NoProgram => 127,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn not_found(what: &str, id: &str) -> Self {
+        Self::new(Kind::NotFound, format!("{what} {id:?} does not exist"))
+    }
+
+    /// Says where a store would be made, if the reason is that there is none.
+    pub(crate) fn opening(self, path: &Path) -> Self {
+        if self.kind == Kind::NoStore && !path.exists() {
+            let message = format!(
+                "there is no store at {}: `descartes-state run` or `migrate run` makes one, --db names another",
+                path.display()
+            );
+            return Self::new(Kind::NoStore, message);
+        }
+        self
+    }
+
+    /// The same failure, where it means that a run can't be recorded.
+    pub(crate) fn of_recording(self) -> Self {
+        Self::new(Kind::Recording, self.message)
+    }
+}
+
+impl From<StateStoreError> for Failure {
+    fn from(error: StateStoreError) -> Self {
+        use StateStoreError as Error;
+        let kind = match &error {
+            Error::NotFound { .. } => Kind::NotFound,
+            Error::InvalidInput { .. } | Error::TooLarge { .. } => Kind::Usage,
+            Error::Conflict { .. } | Error::Deleted { .. } => Kind::Conflict,
+            Error::NotInitialized { .. }
+            | Error::NewerDatabase { .. }
+            | Error::ForeignDatabase { .. } => Kind::NoStore,
+            Error::DatabaseError(database) if database.kind() == DatabaseFailure::CannotOpen => {
+                Kind::NoStore
+            }
+            Error::Busy { .. } | Error::QueueFull { .. } | Error::Timeout { .. } => Kind::Busy,
+            Error::Corrupt { .. } => Kind::Corrupt,
+            Error::DatabaseError(_) | Error::OutcomeUnknown { .. } | Error::MigrationError(_) => {
+                Kind::Database
+            }
+            _ => Kind::Other,
+        };
+        let message = match &error {
+            Error::NotInitialized { reason } => format!(
+                "the database is not initialized ({reason}): `descartes-state migrate run` does it"
+            ),
+            _ => error.to_string(),
+        };
+        Self::new(kind, message)
+    }
+}
+
+impl From<RunnerError> for Failure {
+    fn from(error: RunnerError) -> Self {
+        let kind = match &error {
+            RunnerError::InvalidInput { .. } => Kind::Usage,
+            RunnerError::ProgramNotFound { .. } => Kind::NoProgram,
+            RunnerError::NotExecutable { .. } | RunnerError::Spawn { .. } => Kind::NotExecutable,
+            _ => Kind::Other,
+        };
+        let message = match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        Self::new(kind, message)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::BrokenPipe => Kind::ReaderGone,
+            _ => Kind::Other,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(Kind::Other, format!("it can't be written as JSON: {error}"))
+    }
+}

@@ -1,0 +1,257 @@
+//! What lines become: the rows of one transaction.
+
+use std::collections::{BTreeSet, HashMap};
+
+use descartes_state::serde_json::{Map, Value, json};
+use descartes_state::uuid::Uuid;
+use descartes_state::{
+    ActorType, AgentState, Event, Expected, Session, SessionStatus, StateStoreError, Transaction,
+    TransitionDraft,
+};
+
+use super::lines::Line;
+use super::structured::{self, Structured};
+
+/// The rows that a batch of lines adds; they commit together or not at all.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    sessions: Vec<Session>,
+    agents: Vec<String>,
+    pub(super) events: Vec<Event>,
+    pub(super) transitions: Vec<TransitionDraft>,
+    /// The last state of each agent that had one.
+    states: HashMap<String, String>,
+}
+
+/// Turns lines into entries; knows which sessions, agents and states there were in this run.
+#[derive(Debug)]
+pub(super) struct Reader {
+    agent_id: String,
+    session_id: String,
+    is_jsonl: bool,
+    /// The last state of each agent, by session.
+    sessions: HashMap<String, HashMap<String, String>>,
+    agents: BTreeSet<String>,
+    pub(super) has_own_state: bool,
+}
+
+impl Reader {
+    pub(super) fn new(agent_id: &str, session_id: &str, is_jsonl: bool) -> Self {
+        Self {
+            agent_id: agent_id.to_owned(),
+            session_id: session_id.to_owned(),
+            is_jsonl,
+            sessions: HashMap::new(),
+            agents: BTreeSet::new(),
+            has_own_state: false,
+        }
+    }
+
+    /// The sessions that lines named.
+    pub(super) fn sessions(&self) -> Vec<String> {
+        let named = self.sessions.keys().filter(|id| **id != self.session_id);
+        let mut named: Vec<String> = named.cloned().collect();
+        named.sort();
+        named
+    }
+
+    /// The agents that lines named.
+    pub(super) fn agents(&self) -> Vec<String> {
+        self.agents.iter().cloned().collect()
+    }
+
+    /// Adds one line, or one part of a line, as exactly one event.
+    pub(super) fn add(&mut self, line: Line, entries: &mut Entries) {
+        let stream = line.stream.as_str();
+        let mut metadata = Map::from_iter([
+            ("stream".to_owned(), json!(stream)),
+            ("line".to_owned(), json!(line.number)),
+        ]);
+        if let Some(part) = line.part {
+            metadata.insert("part".to_owned(), json!(part.number));
+            if part.is_last {
+                metadata.insert("parts".to_owned(), json!(part.number));
+            }
+        }
+        if !line.is_terminated {
+            metadata.insert("unterminated".to_owned(), json!(true));
+        }
+        let is_whole = line.part.is_none();
+        let read_at = line.read_at;
+        let text = match String::from_utf8(line.bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                metadata.insert("raw_hex".to_owned(), json!(hexadecimal(error.as_bytes())));
+                let content = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let event = self.plain(stream, content, metadata, read_at);
+                return entries.events.push(event);
+            }
+        };
+        if self.is_jsonl && is_whole {
+            match structured::parse(&text) {
+                Ok(Some(parsed)) => return self.structured(parsed, stream, text, read_at, entries),
+                Ok(None) => {}
+                Err(reason) => {
+                    metadata.insert("not_structured".to_owned(), json!(reason));
+                }
+            }
+        }
+        let event = self.plain(stream, text, metadata, read_at);
+        entries.events.push(event);
+    }
+
+    fn plain(
+        &self,
+        stream: &str,
+        content: String,
+        metadata: Map<String, Value>,
+        read_at: i64,
+    ) -> Event {
+        Event {
+            id: Uuid::now_v7(),
+            event_type: stream.to_owned(),
+            timestamp: read_at,
+            session_id: self.session_id.clone(),
+            actor_type: ActorType::Agent,
+            actor_id: self.agent_id.clone(),
+            content,
+            metadata: Some(Value::Object(metadata)),
+            git_commit: None,
+        }
+    }
+
+    fn structured(
+        &mut self,
+        parsed: Structured,
+        stream: &str,
+        text: String,
+        read_at: i64,
+        entries: &mut Entries,
+    ) {
+        let agent_id = parsed.agent.unwrap_or_else(|| self.agent_id.clone());
+        let session_id = parsed.session.unwrap_or_else(|| self.session_id.clone());
+        if agent_id != self.agent_id && self.agents.insert(agent_id.clone()) {
+            entries.agents.push(agent_id.clone());
+        }
+        if session_id != self.session_id && !self.sessions.contains_key(&session_id) {
+            self.sessions.insert(session_id.clone(), HashMap::new());
+            let session = Session::new(&session_id, &agent_id)
+                .metadata(json!({ "recorded_in": self.session_id }));
+            entries.sessions.push(session);
+        }
+        let event = Event {
+            id: Uuid::now_v7(),
+            event_type: parsed.event_type.unwrap_or_else(|| stream.to_owned()),
+            timestamp: read_at,
+            session_id,
+            actor_id: parsed.actor_id.unwrap_or_else(|| match parsed.actor_type {
+                ActorType::Agent => agent_id.clone(),
+                other => other.to_string(),
+            }),
+            actor_type: parsed.actor_type,
+            content: parsed.content.unwrap_or(text),
+            metadata: parsed.metadata,
+            git_commit: None,
+        };
+        if let Some(state) = parsed.state {
+            self.change_state(&agent_id, state, &event, entries);
+        }
+        entries.events.push(event);
+    }
+
+    fn change_state(
+        &mut self,
+        agent_id: &str,
+        state: String,
+        event: &Event,
+        entries: &mut Entries,
+    ) {
+        self.has_own_state |= agent_id == self.agent_id;
+        let last = self
+            .sessions
+            .entry(event.session_id.clone())
+            .or_default()
+            .insert(agent_id.to_owned(), state.clone());
+        let before = last.unwrap_or_else(|| "{}".to_owned());
+        let draft = TransitionDraft::new(agent_id, before, state.clone())
+            .reason(&event.event_type)
+            .metadata(json!({ "session_id": event.session_id, "event_id": event.id }));
+        entries.transitions.push(draft);
+        entries.states.insert(agent_id.to_owned(), state);
+    }
+}
+
+impl Entries {
+    /// Writes all of them.
+    pub(super) fn write(self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        for session in self.sessions {
+            open_session(tx, session)?;
+        }
+        for agent_id in self.agents {
+            change_agent(tx, agent_id, None)?;
+        }
+        tx.events().append_all(&self.events)?;
+        for draft in &self.transitions {
+            tx.transitions().record(draft)?;
+        }
+        for (agent_id, state) in self.states {
+            change_agent(tx, agent_id, Some(state))?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts a session, or takes up one of that name again.
+fn open_session(tx: &mut Transaction<'_>, mut session: Session) -> Result<(), StateStoreError> {
+    if let Some(known) = tx.sessions().get(&session.id)? {
+        session = known.session;
+        session.status = SessionStatus::Active;
+        session.ended_at = None;
+    }
+    tx.sessions().save_if(&session, Expected::Any).map(drop)
+}
+
+/// Makes an agent, or notes that it runs and what its state is.
+fn change_agent(
+    tx: &mut Transaction<'_>,
+    agent_id: String,
+    state_data: Option<String>,
+) -> Result<(), StateStoreError> {
+    let now = chrono::Utc::now().timestamp();
+    let known = tx.agents().get(&agent_id)?.map(|record| record.state);
+    let mut state = known.unwrap_or_else(|| AgentState {
+        name: agent_id.clone(),
+        agent_id,
+        status: String::new(),
+        metadata: json!({}),
+        state_data: "{}".to_owned(),
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    });
+    state.status = "running".to_owned();
+    state.updated_at = now;
+    if let Some(state_data) = state_data {
+        state.state_data = state_data;
+    }
+    tx.agents().save(&state).map(drop)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hexadecimal;
+
+    #[test]
+    fn bytes_are_written_as_two_digits_each() {
+        assert_eq!(hexadecimal(&[0, 0x0f, 0xa5, 0xff]), "000fa5ff");
+    }
+}

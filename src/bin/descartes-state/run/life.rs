@@ -1,0 +1,246 @@
+//! The life of the run's own agent: idle, running, and how it ended.
+
+use chrono::Utc;
+use descartes_state::serde_json::{Value, json};
+use descartes_state::{
+    AgentExit, AgentState, AgentStatus, Expected, Session, SessionStatus, SnapshotOptions,
+    StateStoreError, Transaction, TransitionDraft,
+};
+
+/// Who runs, and in which session.
+#[derive(Debug, Clone)]
+pub(super) struct Life {
+    pub(super) agent_id: String,
+    pub(super) session_id: String,
+    pub(super) backend: String,
+    pub(super) command: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) status: SessionStatus,
+    pub(super) reason: String,
+    pub(super) exit_code: Option<i32>,
+    pub(super) signal: Option<i32>,
+}
+
+impl Ended {
+    /// `interrupted` is the signal that this program got.
+    pub(super) fn new(exit: AgentExit, interrupted: Option<&str>) -> Self {
+        let status = match exit.status {
+            _ if interrupted.is_some() => SessionStatus::Terminated,
+            AgentStatus::Completed => SessionStatus::Completed,
+            AgentStatus::Terminated => SessionStatus::Terminated,
+            _ => SessionStatus::Failed,
+        };
+        let end = match (exit.code, exit.signal) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "its end could not be seen".to_owned(),
+        };
+        Self {
+            status,
+            reason: match interrupted {
+                Some(name) => format!("{name}: {end}"),
+                None => end,
+            },
+            exit_code: exit.code,
+            signal: exit.signal,
+        }
+    }
+
+    /// The command never ran.
+    pub(super) fn unstarted(reason: String) -> Self {
+        Self {
+            status: SessionStatus::Failed,
+            reason,
+            exit_code: None,
+            signal: None,
+        }
+    }
+
+    /// As a shell gives it.
+    pub(super) fn code(&self) -> u8 {
+        const UNSEEN: i32 = 1;
+        let code = match (self.exit_code, self.signal) {
+            (Some(code), _) => code,
+            (None, Some(signal)) => signal.saturating_add(128),
+            (None, None) => UNSEEN,
+        };
+        u8::try_from(code & 0xFF).unwrap_or(u8::MAX)
+    }
+}
+
+/// What the end of a run leaves to write.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) ended: Ended,
+    /// Lines that the store failed to keep.
+    pub(super) lost: u64,
+    /// A line gave the agent a state of its own, which stays.
+    pub(super) has_own_state: bool,
+    /// The sessions and agents that lines named.
+    pub(super) sessions: Vec<String>,
+    pub(super) agents: Vec<String>,
+    /// The agent's last recorded status, and its state then.
+    pub(super) before: (&'static str, String),
+}
+
+impl Life {
+    /// The agent's state where no line gives one: a JSON object, its status first, for those who see its beginning.
+    pub(super) fn state(&self, status: &str, more: &[(&str, Value)]) -> String {
+        let session_id = json!(self.session_id);
+        let mut state = format!("{{\"status\":{},\"session_id\":{session_id}", json!(status));
+        for (key, value) in more {
+            state.push_str(&format!(",{}:{value}", json!(key)));
+        }
+        state.push_str(&format!(",\"command\":{}}}", json!(self.command)));
+        state
+    }
+
+    /// Before the command is started: the agent is idle, and its session is open.
+    pub(super) fn begin(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        let idle = self.state("idle", &[]);
+        let known = tx.agents().get(&self.agent_id)?.map(|record| record.state);
+        if let Some(known) = &known {
+            // What another run, or another program, left as the state stays in the history.
+            let draft = self.draft(
+                &known.state_data,
+                &idle,
+                "a new run",
+                [&known.status, "idle"],
+            );
+            tx.transitions().record(&draft)?;
+        }
+        self.save(tx, known, "idle", Some(idle))?;
+        let program = self.command.first();
+        let session = Session::new(&self.session_id, &self.agent_id)
+            .metadata(json!({ "backend": self.backend, "program": program }));
+        tx.sessions().start(&session).map(drop)
+    }
+
+    /// The command was started.
+    pub(super) fn running(
+        &self,
+        tx: &mut Transaction<'_>,
+        running: String,
+        pid: Option<u32>,
+    ) -> Result<(), StateStoreError> {
+        let idle = self.state("idle", &[]);
+        let reason = match pid {
+            Some(pid) => format!("started as process {pid}"),
+            None => "started".to_owned(),
+        };
+        let draft = self.draft(&idle, &running, &reason, ["idle", "running"]);
+        tx.transitions().record(&draft)?;
+        let known = tx.agents().get(&self.agent_id)?.map(|record| record.state);
+        self.save(tx, known, "running", Some(running))
+    }
+
+    /// The command has ended: the last transition, a snapshot of the state, and the end of every session.
+    pub(super) fn end(
+        &self,
+        tx: &mut Transaction<'_>,
+        end: &End,
+    ) -> Result<String, StateStoreError> {
+        let Ended { status, reason, .. } = &end.ended;
+        let mut more = vec![
+            ("exit_code", json!(end.ended.exit_code)),
+            ("signal", json!(end.ended.signal)),
+        ];
+        if end.lost > 0 {
+            more.push(("lost_events", json!(end.lost)));
+        }
+        let state = self.state(status.as_str(), &more);
+        let (status_before, before) = &end.before;
+        let draft = self.draft(before, &state, reason, [status_before, status.as_str()]);
+        tx.transitions().record(&draft)?;
+        let known = tx.agents().get(&self.agent_id)?.map(|record| record.state);
+        let state = (!end.has_own_state).then_some(state);
+        self.save(tx, known, status.as_str(), state)?;
+        for agent_id in &end.agents {
+            let known = tx.agents().get(agent_id)?;
+            if known.is_some_and(|record| record.state.status == "running") {
+                tx.agents()
+                    .set_status(agent_id, status.as_str(), Expected::Any)?;
+            }
+        }
+        end_session(tx, &self.session_id, *status, end.lost)?;
+        for session_id in &end.sessions {
+            end_session(tx, session_id, *status, 0)?;
+        }
+        let description = format!("end of session {}: {status}", self.session_id);
+        let options = SnapshotOptions::default().description(description);
+        tx.snapshots().create(&self.agent_id, &options)
+    }
+
+    fn draft(
+        &self,
+        before: &str,
+        after: &str,
+        reason: &str,
+        [status_before, status_after]: [&str; 2],
+    ) -> TransitionDraft {
+        TransitionDraft::new(&self.agent_id, before, after)
+            .reason(reason)
+            .metadata(json!({
+                "session_id": self.session_id,
+                "status_before": status_before,
+                "status_after": status_after,
+            }))
+    }
+
+    fn save(
+        &self,
+        tx: &mut Transaction<'_>,
+        known: Option<AgentState>,
+        status: &str,
+        state_data: Option<String>,
+    ) -> Result<(), StateStoreError> {
+        let now = Utc::now().timestamp();
+        let mut state = known.unwrap_or_else(|| AgentState {
+            agent_id: self.agent_id.clone(),
+            name: self.agent_id.clone(),
+            status: String::new(),
+            metadata: json!({}),
+            state_data: "{}".to_owned(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        });
+        state.status = status.to_owned();
+        state.updated_at = now;
+        if let Some(metadata) = state.metadata.as_object_mut() {
+            metadata.insert("backend".to_owned(), json!(self.backend));
+        }
+        if let Some(state_data) = state_data {
+            state.state_data = state_data;
+        }
+        tx.agents().save(&state).map(drop)
+    }
+}
+
+/// Ends a session, unless another run that took it up as well was faster.
+fn end_session(
+    tx: &mut Transaction<'_>,
+    id: &str,
+    status: SessionStatus,
+    lost: u64,
+) -> Result<(), StateStoreError> {
+    let Some(record) = tx.sessions().get(id)? else {
+        return Ok(());
+    };
+    let mut session = record.session;
+    if session.status.is_final() {
+        return Ok(());
+    }
+    if lost > 0 {
+        let metadata = session.metadata.get_or_insert_with(|| json!({}));
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("lost_events".to_owned(), json!(lost));
+        }
+        tx.sessions().save_if(&session, Expected::Any)?;
+    }
+    tx.sessions().end(id, status, Expected::Any).map(drop)
+}

@@ -1,0 +1,222 @@
+//! Bytes as they come, cut into lines.
+
+use std::mem;
+
+/// Which of the command's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// A line without its newline, or a part of one that is too long.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) stream: Stream,
+    /// Counted from 1 in its stream.
+    pub(super) number: u64,
+    pub(super) bytes: Vec<u8>,
+    pub(super) part: Option<Part>,
+    /// False for a last line without a newline.
+    pub(super) is_terminated: bool,
+    /// When it was read, in Unix seconds.
+    pub(super) read_at: i64,
+}
+
+/// The place of a part in its line, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) number: u64,
+    pub(super) is_last: bool,
+}
+
+/// Bytes of one part of a line that isn't UTF-8: as hexadecimal digits they must fit into an event's metadata (1 MiB).
+const LONGEST_RAW: usize = 256 * 1024;
+
+/// Cuts one stream into lines, and lines above a limit into parts; holds one part at the most.
+#[derive(Debug)]
+pub(super) struct Splitter {
+    stream: Stream,
+    limit: usize,
+    buffer: Vec<u8>,
+    /// Lines that are whole.
+    lines: u64,
+    /// Parts of the present line that are out.
+    parts: u64,
+}
+
+impl Splitter {
+    pub(super) fn new(stream: Stream, limit: usize) -> Self {
+        Self {
+            stream,
+            limit,
+            buffer: Vec::new(),
+            lines: 0,
+            parts: 0,
+        }
+    }
+
+    /// How many lines came.
+    pub(super) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// The lines, and parts of lines, that these bytes complete.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], read_at: i64) -> Vec<Line> {
+        let mut lines = Vec::new();
+        while !bytes.is_empty() {
+            let newline = bytes.iter().position(|byte| *byte == b'\n');
+            let length = newline.unwrap_or(bytes.len());
+            let room = self.limit.saturating_sub(self.buffer.len());
+            let (text, rest) = bytes.split_at(length.min(room));
+            self.buffer.extend_from_slice(text);
+            bytes = rest;
+            if length > room {
+                let tail = cut_character(&mut self.buffer);
+                self.emit(false, true, read_at, &mut lines);
+                self.buffer = tail;
+            } else if newline.is_some() {
+                bytes = rest.get(1..).unwrap_or_default();
+                self.emit(true, true, read_at, &mut lines);
+            }
+        }
+        lines
+    }
+
+    /// What is left when the stream ends without a newline.
+    pub(super) fn finish(&mut self, read_at: i64) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if !self.buffer.is_empty() || self.parts > 0 {
+            self.emit(true, false, read_at, &mut lines);
+        }
+        lines
+    }
+
+    /// Gives the buffer out: as one part, or as several where it isn't UTF-8 and too long for that.
+    fn emit(&mut self, is_end: bool, is_terminated: bool, read_at: i64, out: &mut Vec<Line>) {
+        let mut rest = mem::take(&mut self.buffer);
+        let most = match std::str::from_utf8(&rest) {
+            Ok(_) => rest.len(),
+            Err(_) => LONGEST_RAW,
+        };
+        loop {
+            let after = rest.split_off(boundary(&rest, most));
+            let is_last = is_end && after.is_empty();
+            let part = (self.parts > 0 || !is_last).then_some(Part {
+                number: self.parts + 1,
+                is_last,
+            });
+            self.parts += 1;
+            out.push(Line {
+                stream: self.stream,
+                number: self.lines + 1,
+                bytes: rest,
+                part,
+                is_terminated: is_terminated || !is_last,
+                read_at,
+            });
+            if after.is_empty() {
+                break;
+            }
+            rest = after;
+        }
+        if is_end {
+            self.lines += 1;
+            self.parts = 0;
+        }
+    }
+}
+
+/// Takes the beginning of a character that is cut in two off the end.
+fn cut_character(bytes: &mut Vec<u8>) -> Vec<u8> {
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => bytes.split_off(error.valid_up_to()),
+        _ => Vec::new(),
+    }
+}
+
+/// The last place, not above `most`, that doesn't cut a character in two, as far as these bytes hold characters.
+fn boundary(bytes: &[u8], most: usize) -> usize {
+    if bytes.len() <= most {
+        return bytes.len();
+    }
+    let starts = |place: &usize| bytes.get(*place).is_some_and(|byte| byte & 0xC0 != 0x80);
+    let near = most.saturating_sub(3).max(1)..=most;
+    near.rev().find(starts).unwrap_or(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_RAW, Line, Part, Splitter, Stream};
+
+    fn split(limit: usize, chunks: &[&[u8]]) -> Vec<Line> {
+        let mut splitter = Splitter::new(Stream::Stdout, limit);
+        let mut lines = Vec::new();
+        for chunk in chunks {
+            lines.extend(splitter.feed(chunk, 0));
+        }
+        lines.extend(splitter.finish(0));
+        lines
+    }
+
+    fn texts(lines: &[Line]) -> Vec<(u64, String, Option<(u64, bool)>)> {
+        let part = |part: Part| (part.number, part.is_last);
+        let text = |line: &Line| String::from_utf8_lossy(&line.bytes).into_owned();
+        lines
+            .iter()
+            .map(|line| (line.number, text(line), line.part.map(part)))
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_the_same_however_the_bytes_come() {
+        let bytes = "one\n\ntwo ü\r\nlast".as_bytes();
+        let whole = split(1024, &[bytes]);
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(split(1024, &single), whole);
+        let expected = [(1, "one"), (2, ""), (3, "two ü\r"), (4, "last")];
+        let expected = expected.map(|(number, text)| (number, text.to_owned(), None));
+        assert_eq!(texts(&whole), expected);
+        let terminated: Vec<bool> = whole.iter().map(|line| line.is_terminated).collect();
+        assert_eq!(terminated, [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_long_line_comes_in_parts_between_characters_and_loses_nothing() {
+        let lines = split(4, &["abcüdefg\nxy\n".as_bytes()]);
+        let expected = [
+            (1, "abc", Some((1, false))),
+            (1, "üde", Some((2, false))),
+            (1, "fg", Some((3, true))),
+            (2, "xy", None),
+        ];
+        let expected = expected.map(|(number, text, part)| (number, text.to_owned(), part));
+        assert_eq!(texts(&lines), expected);
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_limit_is_whole() {
+        let lines = split(4, &[b"abcd", b"\nabcd"]);
+        assert!(lines.iter().all(|line| line.part.is_none()), "{lines:?}");
+        assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
+    fn a_long_line_that_is_not_text_comes_in_parts_that_its_metadata_can_hold() {
+        let mut bytes = vec![0xFF; LONGEST_RAW + 10];
+        bytes.push(b'\n');
+        let lines = split(usize::MAX, &[&bytes]);
+        let lengths: Vec<usize> = lines.iter().map(|line| line.bytes.len()).collect();
+        assert_eq!(lengths, [LONGEST_RAW, 10]);
+        assert_eq!(lines.iter().filter_map(|line| line.part).count(), 2);
+    }
+}

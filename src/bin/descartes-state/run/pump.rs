@@ -1,0 +1,113 @@
+//! One stream of the command: passed through as it comes, and cut into lines for the recorder.
+
+use std::io;
+use std::sync::Arc;
+
+use chrono::Utc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use super::lines::{Line, Splitter};
+
+const CHUNK: usize = 64 * 1024;
+/// Lines that wait for the recorder at the most.
+const WAITING_LINES: usize = 4096;
+/// Bytes that wait for the recorder at the most, if one line isn't longer.
+const WAITING_BYTES: u32 = 8 * 1024 * 1024;
+
+/// A line on its way to the recorder, with its room in the queue.
+pub(super) type Queued = (Line, OwnedSemaphorePermit);
+
+/// The way to the recorder. It holds so many lines and bytes, and lets the command wait above that.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    lines: mpsc::Sender<Queued>,
+    bytes: Arc<Semaphore>,
+    capacity: u32,
+}
+
+impl Queue {
+    /// A queue for lines of so many bytes at the most.
+    pub(super) fn new(longest_line: u32) -> (Self, mpsc::Receiver<Queued>) {
+        let (lines, receiver) = mpsc::channel(WAITING_LINES);
+        let capacity = longest_line.max(WAITING_BYTES);
+        let bytes = Arc::new(Semaphore::new(capacity as usize));
+        let queue = Self {
+            lines,
+            bytes,
+            capacity,
+        };
+        (queue, receiver)
+    }
+
+    async fn put(&self, line: Line) {
+        let bytes = u32::try_from(line.bytes.len()).unwrap_or(u32::MAX);
+        let bytes = bytes.min(self.capacity);
+        // Neither is ever closed while a pump runs: the recorder takes lines to the end, also those that it can't keep.
+        if let Ok(room) = Arc::clone(&self.bytes).acquire_many_owned(bytes).await {
+            let _ = self.lines.send((line, room)).await;
+        }
+    }
+}
+
+/// What became of a stream.
+#[derive(Debug)]
+pub(super) struct Pumped {
+    pub(super) lines: u64,
+    /// What went wrong, for a note.
+    pub(super) trouble: Option<String>,
+}
+
+/// Copies `from` to `to` until it ends or `stop` says so, and cuts it into lines. A `to` that fails is left alone.
+pub(super) async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut splitter: Splitter,
+    queue: Queue,
+    mut stop: watch::Receiver<bool>,
+) -> Pumped {
+    let mut buffer = vec![0; CHUNK];
+    let mut trouble = None;
+    let mut is_heard = true;
+    loop {
+        let read = tokio::select! {
+            biased;
+            read = from.read(&mut buffer) => read,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let chunk = match read {
+            Ok(0) => break,
+            Ok(length) => buffer.get(..length).unwrap_or_default(),
+            Err(error) => {
+                trouble = Some(format!("could not be read to its end: {error}"));
+                break;
+            }
+        };
+        if is_heard {
+            let passed = tokio::select! {
+                biased;
+                passed = pass(&mut to, chunk) => passed,
+                _ = stop.wait_for(|stop| *stop) => Ok(()),
+            };
+            if let Err(error) = passed {
+                is_heard = false;
+                trouble = Some(format!("is no longer passed on, only recorded: {error}"));
+            }
+        }
+        for line in splitter.feed(chunk, Utc::now().timestamp()) {
+            queue.put(line).await;
+        }
+    }
+    for line in splitter.finish(Utc::now().timestamp()) {
+        queue.put(line).await;
+    }
+    Pumped {
+        lines: splitter.lines(),
+        trouble,
+    }
+}
+
+async fn pass(to: &mut (impl AsyncWrite + Unpin), chunk: &[u8]) -> io::Result<()> {
+    to.write_all(chunk).await?;
+    to.flush().await
+}

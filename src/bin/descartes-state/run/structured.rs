@@ -1,0 +1,179 @@
+//! A line that is a JSON object, as `--jsonl` reads it.
+
+use descartes_state::ActorType;
+use descartes_state::serde_json::{self, Map, Value};
+
+/// The store's own limits, so that one bad line doesn't take a whole batch down.
+const LONGEST_ID: usize = 512;
+const LARGEST_METADATA: usize = 1024 * 1024;
+const DEEPEST_METADATA: usize = 100;
+const LONGEST_TEXT: usize = 64 * 1024 * 1024;
+
+/// What an object says of an event; `None` is for the run to fill in.
+#[derive(Debug, PartialEq)]
+pub(super) struct Structured {
+    pub(super) event_type: Option<String>,
+    pub(super) content: Option<String>,
+    pub(super) actor_type: ActorType,
+    pub(super) actor_id: Option<String>,
+    pub(super) agent: Option<String>,
+    pub(super) session: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) metadata: Option<Value>,
+}
+
+/// Reads a line; `Ok(None)` for one that isn't meant as an object, `Err` with the reason for one that can't be used.
+pub(super) fn parse(line: &str) -> Result<Option<Structured>, String> {
+    if !line.trim_start().starts_with('{') {
+        return Ok(None);
+    }
+    let mut object: Map<String, Value> =
+        serde_json::from_str(line).map_err(|error| error.to_string())?;
+    object.retain(|_, value| !value.is_null());
+    let actor_type = match text_of(&mut object, "actor_type")? {
+        None => ActorType::Agent,
+        Some(actor_type) => actor_type
+            .parse()
+            .map_err(|error: descartes_state::StateStoreError| error.to_string())?,
+    };
+    let session = match text_of(&mut object, "session_id")? {
+        Some(session) => Some(session),
+        None => text_of(&mut object, "run")?,
+    };
+    Ok(Some(Structured {
+        event_type: text_of(&mut object, "event_type")?,
+        content: body_of(&mut object, "content")?,
+        actor_type,
+        actor_id: text_of(&mut object, "actor_id")?,
+        agent: text_of(&mut object, "agent")?,
+        session,
+        state: body_of(&mut object, "state")?,
+        metadata: metadata_of(object)?,
+    }))
+}
+
+/// An id, or another short word.
+fn text_of(object: &mut Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+    match object.remove(key) {
+        None => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Err(format!("{key} is empty")),
+        Some(Value::String(text)) if text.contains('\0') => {
+            Err(format!("{key} holds a NUL character"))
+        }
+        Some(Value::String(text)) if text.len() > LONGEST_ID => {
+            Err(format!("{key} has more than {LONGEST_ID} bytes"))
+        }
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("{key} is no string")),
+    }
+}
+
+/// A text of any kind; what isn't a string is kept as JSON.
+fn body_of(object: &mut Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+    let text = match object.remove(key) {
+        None => return Ok(None),
+        Some(Value::String(text)) => text,
+        Some(value) => value.to_string(),
+    };
+    if text.len() > LONGEST_TEXT {
+        return Err(format!("{key} has more than {LONGEST_TEXT} bytes"));
+    }
+    Ok(Some(text))
+}
+
+/// The object under `metadata`, and every other key beside what is in it.
+fn metadata_of(mut object: Map<String, Value>) -> Result<Option<Value>, String> {
+    let mut metadata = match object.remove("metadata") {
+        Some(Value::Object(metadata)) => metadata,
+        Some(other) => Map::from_iter([("metadata".to_owned(), other)]),
+        None => Map::new(),
+    };
+    for (mut key, value) in object {
+        while metadata.contains_key(&key) {
+            key.push('_');
+        }
+        metadata.insert(key, value);
+    }
+    if metadata.is_empty() {
+        return Ok(None);
+    }
+    let metadata = Value::Object(metadata);
+    if !is_within(&metadata, DEEPEST_METADATA) {
+        return Err(format!(
+            "the metadata has more than {DEEPEST_METADATA} levels"
+        ));
+    }
+    if metadata.to_string().len() > LARGEST_METADATA {
+        return Err(format!(
+            "the metadata has more than {LARGEST_METADATA} bytes"
+        ));
+    }
+    Ok(Some(metadata))
+}
+
+/// Whether arrays and objects are nested no deeper; what was parsed is never so deep that this recursion matters.
+fn is_within(value: &Value, levels: usize) -> bool {
+    let all = |mut values: Box<dyn Iterator<Item = &Value> + '_>| {
+        levels > 0 && values.all(|value| is_within(value, levels - 1))
+    };
+    match value {
+        Value::Array(items) => all(Box::new(items.iter())),
+        Value::Object(fields) => all(Box::new(fields.values())),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use descartes_state::ActorType;
+    use descartes_state::serde_json::json;
+
+    use super::{DEEPEST_METADATA, LARGEST_METADATA, parse};
+
+    #[test]
+    fn every_key_has_its_place_and_nothing_is_dropped() {
+        let line = json!({
+            "event_type": "thought", "content": "so", "actor_type": "system", "actor_id": "me",
+            "agent": "a", "session_id": "s", "run": "r", "state": {"x": 1},
+            "metadata": {"step": 1}, "step": 2, "step_": 3, "nothing": null,
+        });
+        let parsed = parse(&line.to_string()).unwrap().unwrap();
+        assert_eq!(parsed.event_type.as_deref(), Some("thought"));
+        assert_eq!(parsed.content.as_deref(), Some("so"));
+        assert_eq!(parsed.actor_type, ActorType::System);
+        assert_eq!(parsed.actor_id.as_deref(), Some("me"));
+        assert_eq!(parsed.agent.as_deref(), Some("a"));
+        assert_eq!(parsed.session.as_deref(), Some("s"));
+        assert_eq!(parsed.state.as_deref(), Some(r#"{"x":1}"#));
+        let metadata = json!({"run": "r", "step": 1, "step_": 2, "step__": 3});
+        assert_eq!(parsed.metadata, Some(metadata));
+    }
+
+    #[test]
+    fn what_is_no_object_is_not_structured() {
+        for line in ["", "plain", "[1]", "\"text\"", "12"] {
+            assert_eq!(parse(line), Ok(None), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_refused_with_the_reason() {
+        let deep = "[".repeat(DEEPEST_METADATA) + &"]".repeat(DEEPEST_METADATA);
+        for (line, reason) in [
+            ("{\"a\":".to_owned(), "EOF"),
+            (json!({"actor_type": "robot"}).to_string(), "robot"),
+            (json!({"agent": 7}).to_string(), "agent is no string"),
+            (json!({"agent": ""}).to_string(), "agent is empty"),
+            (json!({"run": "a\0b"}).to_string(), "NUL"),
+            (json!({"event_type": "x".repeat(513)}).to_string(), "512"),
+            (
+                json!({"m": "x".repeat(LARGEST_METADATA)}).to_string(),
+                "bytes",
+            ),
+            (format!("{{\"m\":{deep}}}"), "levels"),
+        ] {
+            let refused = parse(&line).unwrap_err();
+            assert!(refused.contains(reason), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The command's end, and what signals to this program do to it.
+
+use std::time::Duration;
+
+use descartes_state::uuid::Uuid;
+use descartes_state::{AgentExit, LocalProcessRunner};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+use super::broken;
+use super::pump::Pumped;
+use super::signals::{Caught, Signals};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Signals to this program, and how long the command has after the first.
+pub(super) struct Watch {
+    signals: Signals,
+    grace: Duration,
+    output: Output,
+    /// The first signal.
+    pub(super) interrupted: Option<Caught>,
+    deadline: Option<Instant>,
+}
+
+impl Watch {
+    pub(super) fn new(signals: Signals, grace: Duration, output: Output) -> Self {
+        Self {
+            signals,
+            grace,
+            output,
+            interrupted: None,
+            deadline: None,
+        }
+    }
+
+    /// Waits for a signal, or for the end of the grace after one: gives the signal, or `None` when patience ends. A second
+    /// signal ends it too.
+    async fn next(&mut self) -> Option<Caught> {
+        let deadline = self.deadline;
+        let patience = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let caught = tokio::select! {
+            caught = self.signals.next() => caught,
+            () = patience => return None,
+        };
+        self.deadline = Some(Instant::now() + self.grace);
+        if self.interrupted.is_some() {
+            return None;
+        }
+        self.interrupted = Some(caught);
+        Some(caught)
+    }
+}
+
+/// Waits for the command's end. A signal is passed on; what doesn't end within the grace, or before a second signal, is
+/// killed.
+pub(super) async fn supervise(
+    runner: &LocalProcessRunner,
+    id: &Uuid,
+    watch: &mut Watch,
+) -> Result<AgentExit, Failure> {
+    loop {
+        let next = tokio::select! {
+            biased;
+            exit = runner.wait(id) => return Ok(exit?),
+            next = watch.next() => next,
+        };
+        let Some(caught) = next else {
+            match runner.kill(id).await {
+                Ok(exit) => return Ok(exit),
+                // It changed to another user: all that is left is to record it on.
+                Err(error) => watch.output.note(&Failure::from(error).message),
+            }
+            watch.deadline = None;
+            continue;
+        };
+        if let Err(error) = runner.signal(id, caught.signal) {
+            watch.output.note(&Failure::from(error).message);
+        }
+    }
+}
+
+/// Waits for the end of the command's output, which others that it started may hold open. After a signal this takes no
+/// longer than the grace.
+pub(super) async fn drain(
+    stdout: JoinHandle<Pumped>,
+    stderr: JoinHandle<Pumped>,
+    stop: &watch::Sender<bool>,
+    watch: &mut Watch,
+) -> Result<[Pumped; 2], Failure> {
+    let mut both = std::pin::pin!(async { tokio::join!(stdout, stderr) });
+    let (stdout, stderr) = loop {
+        tokio::select! {
+            biased;
+            ended = &mut both => break ended,
+            _ = watch.next(), if !*stop.borrow() => {
+                // The command is gone; there is nobody to pass a signal on to.
+                stop.send_replace(true);
+            }
+        }
+    };
+    let lines = [stdout.map_err(broken)?, stderr.map_err(broken)?];
+    for (name, pumped) in ["output", "error"].iter().zip(&lines) {
+        if let Some(trouble) = &pumped.trouble {
+            watch.output.note(&format!("standard {name} {trouble}"));
+        }
+    }
+    Ok(lines)
+}

@@ -1,0 +1,118 @@
+//! The verbs: each opens the store, does one thing, and shows what came of it.
+
+mod agents;
+mod lists;
+mod log;
+mod migrate;
+mod rows;
+mod snapshots;
+
+use descartes_state::{OpenMode, Order, PageRequest, SqliteStateStore, StoreOptions};
+
+use crate::arguments::{
+    AgentsVerb, Arguments, Common, MigrateVerb, SessionsVerb, SnapshotsVerb, TasksVerb, Verb,
+};
+use crate::failure::{Failure, Kind};
+use crate::output::Output;
+use crate::run;
+
+/// Does what the arguments ask for; gives the exit code.
+pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<u8, Failure> {
+    let common = &arguments.common;
+    match &arguments.verb {
+        Verb::Run(wanted) => return run::run(common, wanted, *output).await,
+        Verb::Migrate(MigrateVerb::Run) => return migrate::run(common, *output).await,
+        _ => {}
+    }
+    let store = open(common, OpenMode::Existing).await?;
+    let view = View {
+        store: &store,
+        page: page(common),
+        is_first: common.after.is_none(),
+        output: *output,
+    };
+    show(&arguments.verb, &view).await?;
+    // What was written is on disk. Closing would also move the log into the file, and so wait for whoever writes.
+    Ok(0)
+}
+
+/// What every verb but `run` works with.
+struct View<'a> {
+    store: &'a SqliteStateStore,
+    page: PageRequest,
+    is_first: bool,
+    output: Output,
+}
+
+async fn show(verb: &Verb, view: &View<'_>) -> Result<(), Failure> {
+    match verb {
+        Verb::Agents(AgentsVerb::List { status, deleted }) => {
+            agents::list(view, status.as_deref(), *deleted).await
+        }
+        Verb::Agents(AgentsVerb::Show { agent }) => agents::show(view, agent).await,
+        Verb::History { agent } => log::history(view, agent).await,
+        Verb::Events {
+            session,
+            event_type,
+            actor,
+        } => log::events(view, session, event_type.as_deref(), actor.as_deref()).await,
+        Verb::Search {
+            text,
+            session,
+            event_type,
+        } => {
+            log::search(
+                view,
+                &text.join(" "),
+                session.as_deref(),
+                event_type.as_deref(),
+            )
+            .await
+        }
+        Verb::Tasks(TasksVerb::List {
+            status,
+            assigned_to,
+        }) => lists::tasks(view, *status, assigned_to.as_deref()).await,
+        Verb::Sessions(SessionsVerb::List { agent, status }) => {
+            lists::sessions(view, agent.as_deref(), *status).await
+        }
+        Verb::Snapshots(SnapshotsVerb::Create { agent, description }) => {
+            snapshots::create(view, agent, description.as_deref()).await
+        }
+        Verb::Snapshots(SnapshotsVerb::List { agent }) => {
+            snapshots::list(view, agent.as_deref()).await
+        }
+        Verb::Snapshots(SnapshotsVerb::Restore {
+            snapshot,
+            if_revision,
+        }) => snapshots::restore(view, snapshot, *if_revision).await,
+        Verb::Migrate(MigrateVerb::Status) => migrate::status(view).await,
+        Verb::Migrate(MigrateVerb::Revert { yes }) => migrate::revert(view, *yes).await,
+        Verb::Run(_) | Verb::Migrate(MigrateVerb::Run) => {
+            Err(Failure::new(Kind::Other, "this verb opens its own store"))
+        }
+    }
+}
+
+/// Opens the store that the arguments name, under their prefix.
+pub(crate) async fn open(common: &Common, mode: OpenMode) -> Result<SqliteStateStore, Failure> {
+    let options = StoreOptions::default()
+        .mode(mode)
+        .busy_timeout(common.timeout);
+    let store = SqliteStateStore::open(&common.db, options)
+        .await
+        .map_err(|error| Failure::from(error).opening(&common.db))?;
+    Ok(store.try_with_prefix(&common.prefix)?)
+}
+
+fn page(common: &Common) -> PageRequest {
+    let page = PageRequest::new(common.limit).order(if common.oldest_first {
+        Order::OldestFirst
+    } else {
+        Order::NewestFirst
+    });
+    match &common.after {
+        Some(cursor) => page.after(cursor.clone()),
+        None => page,
+    }
+}

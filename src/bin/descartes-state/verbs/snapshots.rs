@@ -1,0 +1,60 @@
+//! `snapshots create`, `snapshots list` and `snapshots restore`.
+
+use descartes_state::serde_json::json;
+use descartes_state::{Expected, SnapshotFilter, SnapshotOptions};
+
+use super::View;
+use crate::failure::Failure;
+
+pub(super) async fn create(
+    view: &View<'_>,
+    agent: &str,
+    description: Option<&str>,
+) -> Result<(), Failure> {
+    let mut options = SnapshotOptions::default();
+    if let Some(description) = description {
+        options = options.description(description);
+    }
+    let id = view.store.snapshots().create(agent, &options).await?;
+    let done = json!({ "snapshot_id": id, "agent_id": agent });
+    view.output
+        .done(&format!("snapshot {id} keeps agent {agent:?}"), &done)
+}
+
+pub(super) async fn list(view: &View<'_>, agent: Option<&str>) -> Result<(), Failure> {
+    let mut filter = SnapshotFilter::default();
+    if let Some(agent) = agent {
+        filter = filter.agent(agent);
+    }
+    let page = view.store.snapshots().list(&filter, &view.page).await?;
+    if let Some(agent) = agent.filter(|_| page.items.is_empty() && view.is_first)
+        && view.store.agents().get(agent).await?.is_none()
+    {
+        return Err(Failure::not_found("agent", agent));
+    }
+    view.output.page(&page, |snapshot| snapshot)
+}
+
+pub(super) async fn restore(
+    view: &View<'_>,
+    id: &str,
+    if_revision: Option<i64>,
+) -> Result<(), Failure> {
+    let wanted = id.to_owned();
+    let expected = if_revision.map_or(Expected::Any, Expected::Revision);
+    // In one transaction: the snapshot that is named in the answer is the one that was restored.
+    let (agent, status, revision) = view
+        .store
+        .transact(move |tx| {
+            let revision = tx.snapshots().restore(&wanted, expected)?;
+            let snapshot = tx.snapshots().get(&wanted)?;
+            Ok(snapshot
+                .map(|snapshot| (snapshot.agent_id, snapshot.status, revision))
+                .unwrap_or_default())
+        })
+        .await?;
+    let done =
+        json!({ "snapshot_id": id, "agent_id": agent, "status": status, "revision": revision });
+    let sentence = format!("agent {agent:?} is as snapshot {id} has it: {status}");
+    view.output.done(&sentence, &done)
+}

@@ -1,0 +1,147 @@
+//! `run` where the store fails: the command goes on, nothing is lost silently, and the exit code says so.
+
+use std::process::Command;
+
+use descartes_state::diesel::connection::SimpleConnection;
+use descartes_state::diesel::{Connection, SqliteConnection};
+
+use crate::support::{PROGRAM, Place, finish, text};
+
+/// Another program that holds the database's write lock.
+fn lock(place: &Place) -> SqliteConnection {
+    let path = place.database();
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    connection
+        .batch_execute("PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE;")
+        .unwrap();
+    connection
+}
+
+const TALK: &str =
+    "echo ready; read go; i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; exit 3";
+
+#[test]
+fn a_store_that_fails_midway_stops_neither_the_command_nor_its_output() {
+    let place = Place::new();
+    let mut running = place.start(&["run", "--timeout", "0.1", "--", "sh", "-c", TALK]);
+    running.wait_for_stdout("ready\n");
+    crate::support::eventually(|| (place.run(&["search", "ready"]).stdout.len() > 1).then_some(()));
+    let lock = lock(&place);
+    running.write("go\n");
+    let done = running.done();
+    drop(lock);
+
+    let expected: String = (0..2000).map(|number| format!("line {number}\n")).collect();
+    assert_eq!(done.text(), format!("ready\n{expected}"));
+    assert_eq!(done.code, 125, "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("recording stopped, the command goes on"),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        done.stderr.contains("2000 events were NOT recorded"),
+        "{}",
+        done.stderr
+    );
+    // What was acknowledged before is there.
+    assert_eq!(text(&place.events()[0], "content"), "ready");
+}
+
+#[test]
+fn a_store_that_comes_back_says_how_much_it_lacks() {
+    let place = Place::new();
+    let script = "echo ready; read go; echo lost; read go; echo lost too";
+    let mut running = place.start(&[
+        "run",
+        "--timeout",
+        "0.1",
+        "--json",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    running.wait_for_stdout("ready\n");
+    crate::support::eventually(|| (place.items(&["search", "ready"]).len() == 1).then_some(()));
+    let lock = lock(&place);
+    running.write("go\n");
+    running.wait_for_stderr("recording stopped");
+    drop(lock);
+    running.write("go\n");
+    let done = running.done();
+    assert_eq!(done.code, 125, "{}", done.stderr);
+    let summary = done.summary();
+    assert_eq!(
+        (&summary["events"], &summary["lost_events"]),
+        (&1.into(), &2.into())
+    );
+    assert!(text(&summary, "failure").contains("lock"), "{summary}");
+    // The command itself ended well; the session says what the store missed.
+    let session = place.session();
+    assert_eq!(text(&session, "status"), "completed");
+    assert_eq!(session["metadata"]["lost_events"], 2);
+    assert_eq!(place.events().len(), 1);
+}
+
+#[test]
+fn a_full_disk_stops_neither_the_command_nor_its_output() {
+    let place = Place::new();
+    assert_eq!(place.run(&["migrate", "run"]).code, 0);
+    // No file of the program may grow beyond 1 MB; without the trap the system would kill it.
+    let script = "trap '' XFSZ; ulimit -f 2000; exec \"$@\"";
+    let talk = "i=0; while [ $i -lt 400 ]; do printf '%010000d\\n' $i; i=$((i+1)); done";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", PROGRAM, "run", "--", "sh", "-c", talk]);
+    place.prepare(&mut command);
+    let done = finish(&mut command);
+    assert_eq!(done.code, 125, "{}", done.stderr);
+    assert_eq!(done.stdout.len(), 400 * 10_001);
+    assert!(
+        done.stderr.contains("events were NOT recorded"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_command_that_cannot_be_recorded_from_the_start_is_not_started() {
+    let place = Place::new();
+    std::fs::write(
+        place.path().join("file"),
+        "this is no database, and long enough to be seen",
+    )
+    .unwrap();
+    for database in ["file", "file/below.db", "/dev/null"] {
+        let done = place.run(&["run", "--db", database, "--", "touch", "started"]);
+        assert_eq!(done.code, 125, "{database}: {done:?}");
+        assert_eq!(done.stderr.lines().count(), 1, "{done:?}");
+        assert!(!place.path().join("started").exists(), "{database}");
+    }
+}
+
+#[test]
+fn a_locked_store_does_not_hold_up_a_signal() {
+    let place = Place::new();
+    assert_eq!(place.run(&["migrate", "run"]).code, 0);
+    let lock = lock(&place);
+    let running = place.start(&["run", "--", "touch", "started"]);
+    // It waits for the lock now, or is about to; either way it must listen.
+    crate::support::eventually(|| listens_to_sigterm(running.pid()).then_some(()));
+    running.signal(rustix::process::Signal::TERM);
+    let done = running.done();
+    drop(lock);
+    assert_eq!(done.code, 143, "{done:?}");
+    assert!(!place.path().join("started").exists());
+}
+
+fn listens_to_sigterm(pid: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+        // Without /proc nobody can tell: the signal then ends the program as it ends any other.
+        return true;
+    };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = u64::from_str_radix(mask.unwrap_or("0").trim(), 16).unwrap_or(0);
+    mask >> 14 & 1 == 1
+}

@@ -1,0 +1,129 @@
+//! `run` and signals: the command ends, and the record is whole.
+
+use rustix::process::Signal;
+
+use crate::support::{Place, Running, text};
+
+/// Whether this program ignores a signal, as under `nohup`: the program under test then does so too.
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.unwrap_or(0) >> (signal.as_raw() - 1) & 1 == 1
+}
+
+fn ready(place: &Place, options: &[&str], script: &str) -> Running {
+    let arguments = [&["run"], options, &["--", "sh", "-c", script]].concat();
+    let mut running = place.start(&arguments);
+    running.wait_for_end_of_stdout("ready\n");
+    running
+}
+
+#[test]
+fn a_signal_ends_the_command_and_closes_the_session_as_terminated() {
+    for (signal, name) in [
+        (Signal::INT, "SIGINT"),
+        (Signal::TERM, "SIGTERM"),
+        (Signal::HUP, "SIGHUP"),
+    ] {
+        if is_ignored(signal) {
+            eprintln!("{name} is ignored here: not tried");
+            continue;
+        }
+        let place = Place::new();
+        let running = ready(&place, &["--name", "worker"], "echo ready; exec sleep 600");
+        running.signal(signal);
+        let done = running.done();
+        assert_eq!(done.code, 128 + signal.as_raw(), "{done:?}");
+
+        assert_eq!(text(&place.session(), "status"), "terminated");
+        assert!(place.session()["ended_at"].is_i64());
+        let agent = place.json(&["agents", "show", "worker"]);
+        assert_eq!(text(&agent, "status"), "terminated");
+        let history = place.items(&["history", "worker"]);
+        assert_eq!(
+            text(history.last().unwrap(), "reason"),
+            format!("{name}: signal {}", signal.as_raw())
+        );
+        assert_eq!(text(&place.events()[0], "content"), "ready");
+        assert_eq!(place.items(&["snapshots", "list", "worker"]).len(), 1);
+    }
+}
+
+#[test]
+fn what_a_command_says_while_it_cleans_up_is_kept_and_its_exit_code_given() {
+    let place = Place::new();
+    let script = "trap 'echo cleaned; exit 7' TERM; echo ready; while :; do read x; done";
+    let running = ready(&place, &[], script);
+    running.signal(Signal::TERM);
+    let done = running.done();
+    assert_eq!(
+        (done.code, done.text()),
+        (7, "ready\ncleaned\n"),
+        "{done:?}"
+    );
+    assert_eq!(place.events().len(), 2);
+    assert_eq!(text(&place.session(), "status"), "terminated");
+}
+
+#[test]
+fn a_command_that_ignores_the_signal_is_killed_after_the_grace() {
+    let place = Place::new();
+    let script = "trap '' TERM; echo ready; exec sleep 600";
+    let running = ready(&place, &["--grace", "0.1"], script);
+    running.signal(Signal::TERM);
+    let done = running.done();
+    assert_eq!(done.code, 128 + 9, "{done:?}");
+    assert_eq!(text(&place.session(), "status"), "terminated");
+}
+
+#[test]
+fn a_second_signal_kills_at_once() {
+    let place = Place::new();
+    let script = "trap 'echo heard' TERM; echo ready; while :; do read x; done";
+    let mut running = ready(&place, &["--grace", "100000"], script);
+    running.signal(Signal::TERM);
+    running.wait_for_end_of_stdout("heard\n");
+    running.signal(Signal::TERM);
+    let done = running.done();
+    assert_eq!(done.code, 128 + 9, "{done:?}");
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_output_that_others_hold_open() {
+    let place = Place::new();
+    let script = "(trap '' HUP INT TERM; exec sleep 600) & echo $! > pid; echo ready";
+    let running = ready(&place, &[], script);
+    running.signal(Signal::TERM);
+    let done = running.done();
+    let pid = std::fs::read_to_string(place.path().join("pid")).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    assert_eq!(text(&place.session(), "status"), "terminated", "{done:?}");
+    assert_eq!(place.events().len(), 1);
+}
+
+#[test]
+fn sessions_and_agents_that_lines_named_are_terminated_as_well() {
+    let place = Place::new();
+    let script = r#"echo '{"run": "r", "agent": "a", "state": {"x": 1}}'; printf 'half'; echo; echo ready; exec sleep 600"#;
+    let running = ready(&place, &["--jsonl"], script);
+    running.signal(Signal::TERM);
+    running.done();
+    let sessions = place.items(&["sessions", "list", "--status", "terminated"]);
+    assert_eq!(sessions.len(), 2);
+    assert_eq!(
+        text(&place.json(&["agents", "show", "a"]), "status"),
+        "terminated"
+    );
+}
+
+#[test]
+fn a_line_that_was_not_finished_is_kept() {
+    let place = Place::new();
+    let mut running = place.start(&["run", "--", "sh", "-c", "printf unfinished; exec sleep 600"]);
+    running.wait_for_stdout("unfinished");
+    running.signal(Signal::TERM);
+    running.done();
+    assert_eq!(text(&place.events()[0], "content"), "unfinished");
+}

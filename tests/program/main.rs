@@ -1,0 +1,18 @@
+//! The program from end to end: the built binary, on files of its own.
+//!
+//! No test sleeps: each waits for what it needs, and one that would hang fails after a minute.
+#![cfg(all(unix, feature = "cli"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test that can't go on fails the test"
+)]
+
+mod failing;
+mod interrupt;
+mod jsonl;
+mod migrating;
+mod reading;
+mod recording;
+mod showing;
+mod support;
