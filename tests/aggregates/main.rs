@@ -1,0 +1,17 @@
+//! The fuller API of the aggregate handles: expectations and revisions, pages and filters, lifecycles, transactions,
+//! an application's own tables.
+
+mod bulk;
+#[path = "../common/mod.rs"]
+mod common;
+mod compression;
+mod expectations;
+mod filters;
+mod own_tables;
+mod pages;
+mod purges;
+mod revisions;
+mod sessions;
+mod snapshots;
+mod times;
+mod transactions;
