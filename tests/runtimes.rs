@@ -5,6 +5,7 @@ mod support_lane;
 
 use std::path::Path;
 use std::sync::{Arc, Barrier, Mutex, Once, mpsc};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,14 +41,20 @@ fn watch_for_panics() {
     ONCE.call_once(|| {
         let standard = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            PANICS.lock().unwrap().push(panic.to_string());
+            // A test that fails says so itself.
+            if panic
+                .location()
+                .is_some_and(|location| !location.file().starts_with("tests/"))
+            {
+                PANICS.lock().unwrap().push(panic.to_string());
+            }
             standard(panic);
         }));
     });
 }
 
 fn assert_no_panics() {
-    let panics = PANICS.lock().unwrap();
+    let panics = PANICS.lock().unwrap().clone();
     assert!(panics.is_empty(), "{panics:#?}");
 }
 
@@ -243,7 +250,7 @@ fn a_store_may_be_dropped_anywhere() {
     let used = |runtime: &Runtime| {
         let (directory, store) = new_store(runtime);
         runtime.block_on(use_everything(&store)).unwrap();
-        runtime.block_on(async { drop(store.pool().unwrap().get().await.unwrap()) });
+        runtime.block_on(async { drop(store.pool().get().await.unwrap()) });
         (directory, store)
     };
     let runtime = multi_thread();
@@ -272,12 +279,13 @@ fn a_store_may_be_dropped_anywhere() {
                 })
                 .await
         });
-        // Once in the lane it is carried out, though nobody waits for it.
-        assert!(poll_once(call.as_mut()).is_pending());
-        tokio::select! {
-            biased;
-            _ = is_dropped => {}
-            _ = call => {}
+        // It may be done at the first poll already: the blocking thread is another.
+        if poll_once(call.as_mut()).is_pending() {
+            tokio::select! {
+                biased;
+                _ = is_dropped => {}
+                _ = call => {}
+            }
         }
         until("the connections are closed", || {
             !directory.path().join("state.db-wal").exists()
@@ -378,7 +386,7 @@ fn a_runtime_that_goes_while_writes_wait_leaves_no_caller_without_an_answer() {
 }
 
 #[test]
-fn writes_that_never_reached_a_thread_are_closed_and_not_written() {
+fn writes_that_wait_for_a_thread_when_the_runtime_goes_are_written_or_closed() {
     watch_for_panics();
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
@@ -403,7 +411,7 @@ fn writes_that_never_reached_a_thread_are_closed_and_not_written() {
         .map(|number| {
             let (store, waiting) = (store.clone(), waiting.clone());
             thread::spawn(move || {
-                let state = agent(&format!("never-{number}"));
+                let state = agent(&format!("waiting-{number}"));
                 let mut call = Box::pin(store.save_agent_state(&state));
                 assert!(poll_once(call.as_mut()).is_pending());
                 waiting.send(()).unwrap();
@@ -416,12 +424,23 @@ fn writes_that_never_reached_a_thread_are_closed_and_not_written() {
     }
     runtime.shutdown_background();
     release.send(()).unwrap();
-    for caller in callers {
-        let answer = caller.join().unwrap();
-        assert!(matches!(answer, Err(StateStoreError::Closed)), "{answer:?}");
-    }
-    assert_eq!(stored(&directory.path().join("state.db")), ["before"]);
+    // tokio may still run what waits in its queue, or drop it: the answer says which.
+    let answers: Vec<_> = callers
+        .into_iter()
+        .map(|caller| caller.join().unwrap())
+        .collect();
     drop(store);
+    let stored = stored(&directory.path().join("state.db"));
+    for (number, answer) in answers.into_iter().enumerate() {
+        let is_stored = stored.contains(&format!("waiting-{number}"));
+        match answer {
+            Ok(()) => assert!(is_stored, "{number} was acknowledged, and is lost"),
+            Err(StateStoreError::Closed) => {
+                assert!(!is_stored, "{number} was refused, and is there")
+            }
+            Err(other) => panic!("{number}: {other}"),
+        }
+    }
     assert_no_panics();
 }
 
@@ -485,7 +504,7 @@ async fn closing_refuses_drains_checkpoints_and_may_be_done_again() {
     let (directory, store) = open(quick()).await;
     let wal = directory.path().join("state.db-wal");
     use_everything(&store).await.unwrap();
-    drop(store.pool().unwrap().get().await.unwrap());
+    drop(store.pool().get().await.unwrap());
     assert!(wal.exists());
     let lane = HeldLane::new(&store).await;
     let in_flight: Vec<_> = (0..32)
@@ -532,7 +551,7 @@ async fn closing_refuses_drains_checkpoints_and_may_be_done_again() {
         soon(closer).await.unwrap();
     }
     soon(store.close()).await.unwrap();
-    assert!(matches!(store.pool(), Err(StateStoreError::Closed)));
+    assert!(store.pool().get().await.is_err());
     assert_eq!(
         count(
             &mut raw(store.path()),
@@ -609,7 +628,7 @@ async fn a_file_is_opened_again_as_soon_as_it_is_let_go() {
         if round % 2 == 0 {
             // A write that is on its way when its store goes.
             let mut call = Box::pin(store.transact(|tx| tx.tasks().save(&task(1))));
-            assert!(poll_once(call.as_mut()).is_pending());
+            let _: Poll<_> = poll_once(call.as_mut());
         }
         drop(store);
     }

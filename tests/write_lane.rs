@@ -119,6 +119,22 @@ async fn sixty_four_concurrent_saves_need_fewer_than_32_commits() {
     );
 }
 
+#[tokio::test]
+async fn sixty_four_concurrent_saves_on_one_thread_need_fewer_than_32_commits() {
+    count_commits();
+    let (directory, store) = open(StoreOptions::default()).await;
+    // A lone writer for a while, so that company comes as a surprise.
+    for _ in 0..100 {
+        store.save_agent_state(&agent("alone")).await.unwrap();
+    }
+    for _ in 0..4 {
+        let before = commits(&directory);
+        all_succeed(spawn_saves(&store, 64)).await;
+        let commits = commits(&directory) - before;
+        assert!(commits < 32, "{commits}");
+    }
+}
+
 /// A clock that panics when its hour has come: the one way to make the store's own operation panic.
 #[derive(Debug, Default)]
 struct Alarm(std::sync::atomic::AtomicBool);

@@ -27,6 +27,8 @@ pub(crate) struct Attachment {
     /// Each call in flight holds one permit; closing takes them all.
     calls: Semaphore,
     has_left: AtomicBool,
+    /// Whether no other store had the file open when this one left it.
+    was_last: AtomicBool,
     /// Whether `close` has done its work; locked by whoever does it.
     is_closed: Mutex<bool>,
 }
@@ -75,6 +77,7 @@ impl Attachment {
                 mode: options.mode,
                 calls: Semaphore::new(CALLS as usize),
                 has_left: AtomicBool::new(false),
+                was_last: AtomicBool::new(false),
                 is_closed: Mutex::new(false),
             })
         })
@@ -86,11 +89,8 @@ impl Attachment {
     }
 
     /// The second pool, for the application's own queries; read-only.
-    pub(crate) fn queries(&self) -> Result<&Pool, StateStoreError> {
-        if self.calls.is_closed() {
-            return Err(StateStoreError::Closed);
-        }
-        Ok(&self.core.connections()?.queries)
+    pub(crate) fn queries(&self) -> &Pool {
+        &self.core.queries
     }
 
     pub(crate) async fn initialize(&self) -> Result<(), StateStoreError> {
@@ -194,7 +194,11 @@ impl Attachment {
         self.calls.close();
         drop(all);
         self.leave();
-        let result = self.core.shut_down().await;
+        let result = if self.was_last.load(Ordering::Acquire) {
+            self.core.shut_down().await
+        } else {
+            Ok(())
+        };
         *is_closed = true;
         result
     }
@@ -208,7 +212,8 @@ impl Attachment {
 
     fn leave(&self) {
         if !self.has_left.swap(true, Ordering::AcqRel) {
-            registry::leave(&self.core);
+            let was_last = registry::leave(&self.core);
+            self.was_last.store(was_last, Ordering::Release);
         }
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Core {
     pub(super) runtime: Handle,
     busy_timeout: Duration,
     is_ready: AtomicBool,
+    /// The application's own pool; emptied with the connections, before this handle on it goes.
+    pub(super) queries: Pool,
     /// Held while the schema is made whole.
     preparing: Mutex<()>,
     /// Taken only when the core is dropped.
@@ -82,12 +84,13 @@ impl Core {
             Arc::clone(&patience),
             finish,
         );
+        let queries = pool(&file, options)?;
         Ok(Self {
             id: CoreId::new(),
             connections: Some(Connections {
                 lane: Arc::new(lane),
                 readers: Arc::new(Readers::new(&file, options, patience)),
-                queries: pool(&file, options)?,
+                queries: queries.clone(),
                 directory: Mutex::new(directory),
             }),
             file,
@@ -96,6 +99,7 @@ impl Core {
             busy_timeout: options.busy_timeout,
             runtime,
             is_ready: AtomicBool::new(false),
+            queries,
             preparing: Mutex::new(()),
         })
     }
@@ -178,11 +182,9 @@ impl Core {
             .await
     }
 
-    /// Checkpoints the WAL into the file, and closes every connection, unless a store has the core open.
+    /// Checkpoints the WAL into the file, and closes every connection, unless a store has opened the file again. May be
+    /// called again when it was dropped half-way.
     pub(super) async fn shut_down(self: &Arc<Self>) -> Result<(), StateStoreError> {
-        if registry::is_in_use(self) {
-            return Ok(());
-        }
         let connections = self.connections()?;
         connections.readers.settle().await;
         let checkpointed = if self.is_ready.load(Ordering::Acquire) {

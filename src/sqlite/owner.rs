@@ -17,7 +17,7 @@ use crate::error::StateStoreError;
 pub(super) struct Owner {
     lane: Arc<WriteLane>,
     /// Keeps the core alive, and with it the file's place among the open ones, until the work is done.
-    submitter: Submitter,
+    submitter: Option<Submitter>,
     writer: Option<Held>,
     /// A connection that can't be used again, to be closed where that may take its time.
     broken: Option<Held>,
@@ -63,7 +63,7 @@ impl Owner {
     pub(super) fn new(lane: Arc<WriteLane>, submitter: Submitter, writer: Option<Held>) -> Self {
         Self {
             lane,
-            submitter,
+            submitter: Some(submitter),
             writer,
             broken: None,
             standing: Standing::AtWork,
@@ -75,14 +75,18 @@ impl Owner {
         if self.writer.is_none() || !self.lane.recent.is_short() {
             return self.hand_over();
         }
-        match self.turn(false) {
+        let (turn, answers) = self.turn(false);
+        match turn {
             Turn::Done => {
-                if let Some(owner) = self.release() {
+                if let Some(owner) = self.release(answers) {
                     owner.hand_over();
                 }
             }
             // A broken connection is closed there too: that takes its time.
-            Turn::Locked | Turn::Broken => self.hand_over(),
+            Turn::Locked | Turn::Broken => {
+                answers.send();
+                self.hand_over();
+            }
         }
     }
 
@@ -104,10 +108,12 @@ impl Owner {
                     Err(error) => return self.give_up(&error),
                 }
             }
-            if self.turn(true) == Turn::Broken {
+            let (turn, answers) = self.turn(true);
+            if turn == Turn::Broken {
+                answers.send();
                 continue;
             }
-            match self.release() {
+            match self.release(answers) {
                 Some(owner) => self = owner,
                 None => return,
             }
@@ -115,15 +121,16 @@ impl Owner {
     }
 
     /// Runs one batch in one transaction.
-    fn turn(&mut self, may_wait: bool) -> Turn {
+    fn turn(&mut self, may_wait: bool) -> (Turn, Answers) {
         let Some(mut writer) = self.writer.take() else {
-            return Turn::Broken;
+            return (Turn::Broken, Answers::default());
         };
         let mut batch = self.lane.next_batch(may_wait);
         let Some(shape) = batch.first().map(|first| first.shape()) else {
             self.writer = Some(writer);
-            return Turn::Done;
+            return (Turn::Done, Answers::default());
         };
+        self.lane.company.note(batch.len());
         let is_short = batch.iter().all(|operation| operation.shape().is_short());
         let started = Instant::now();
         let lane = &self.lane;
@@ -136,62 +143,62 @@ impl Owner {
         if is_short {
             lane.recent.note(started.elapsed());
         }
-        let turn = match ended {
-            Ok(Ended::Committed) => {
-                answer_all(batch);
-                if shape == Shape::Closure && !writer.restore() {
-                    Turn::Broken
-                } else {
-                    Turn::Done
-                }
+        let (turn, failure) = match ended {
+            Ok(Ended::Committed) if shape == Shape::Closure && !writer.restore() => {
+                (Turn::Broken, None)
             }
-            Ok(Ended::Locked(error)) => {
-                if may_wait {
-                    fail_all(batch, &error);
-                    Turn::Done
-                } else {
-                    lane.put_back(batch);
-                    Turn::Locked
-                }
+            Ok(Ended::Committed) => (Turn::Done, None),
+            Ok(Ended::Locked(error)) if may_wait => (Turn::Done, Some(error)),
+            Ok(Ended::Locked(_)) => {
+                lane.put_back(std::mem::take(&mut batch));
+                (Turn::Locked, None)
             }
             Ok(Ended::TakenDown(place)) => {
-                batch.remove(place).answer();
-                lane.put_back(batch);
-                Turn::Broken
+                let others = batch.split_off(place + 1);
+                let culprit = batch.pop();
+                lane.put_back(batch.into_iter().chain(others).collect());
+                batch = culprit.into_iter().collect();
+                (Turn::Broken, None)
             }
-            Ok(Ended::Failed(error)) | Err(error) => {
-                fail_all(batch, &error);
-                Turn::Broken
-            }
+            Ok(Ended::Failed(error)) | Err(error) => (Turn::Broken, Some(error)),
         };
         match turn {
             Turn::Broken => self.broken = Some(writer),
             Turn::Done | Turn::Locked => self.writer = Some(writer),
         }
-        turn
+        (turn, Answers { batch, failure })
     }
 
-    /// Gives the lane free; gives itself back where there is more to do.
-    fn release(mut self) -> Option<Self> {
-        if !self.lane.free(&mut self.writer) {
-            return Some(self);
+    /// Gives the lane free, and then the answers: who hears one finds the lane free. Gives itself back where there is
+    /// more to do.
+    fn release(mut self, answers: Answers) -> Option<Self> {
+        let is_free = self.lane.free(&mut self.writer);
+        if is_free {
+            self.standing = Standing::Released;
+            // The connection only where the store is closed, and nobody else would close it.
+            drop((self.writer.take(), self.submitter.take()));
         }
-        self.standing = Standing::Released;
-        None
+        answers.send();
+        (!is_free).then_some(self)
     }
 
     /// Answers everything that waits with a failure, and gives the lane free.
     fn give_up(&mut self, failure: &StateStoreError) {
         let queue = self.lane.abandon(self.writer.take());
         self.standing = Standing::Released;
-        fail_all(queue, failure);
+        let failure = Some(failure.again());
+        Answers {
+            batch: queue,
+            failure,
+        }
+        .send();
     }
 
     fn successor(&mut self) -> Self {
         self.standing = Standing::Released;
         Self {
             lane: Arc::clone(&self.lane),
-            submitter: self.submitter.clone(),
+            submitter: self.submitter.take(),
             writer: self.writer.take(),
             broken: self.broken.take(),
             standing: Standing::AtWork,
@@ -257,17 +264,22 @@ fn alone(connection: &mut SqliteConnection, batch: &mut Batch) -> Ended {
     Ended::Committed
 }
 
-fn answer_all(batch: Batch) {
-    for operation in batch {
-        operation.answer();
-    }
+/// What a batch is going to hear.
+#[derive(Default)]
+struct Answers {
+    batch: Batch,
+    failure: Option<StateStoreError>,
 }
 
-fn fail_all(batch: Batch, failure: &StateStoreError) {
-    for operation in batch {
-        // One that was withdrawn before it started has nobody to hear it.
-        if operation.start() {
-            operation.fail(failure);
+impl Answers {
+    fn send(self) {
+        for operation in self.batch {
+            match &self.failure {
+                None => operation.answer(),
+                // One that was withdrawn before it started has nobody to hear it.
+                Some(failure) if operation.start() => operation.fail(failure),
+                Some(_) => {}
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
-//! How long recent work took: whether the next may be done on the caller's thread.
+//! What recent work tells of the next: whether it may be done on the caller's thread, and whether it will be alone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A moving average; one slow piece of work counts a quarter, so that a disk that stalls shows at once.
@@ -33,9 +33,52 @@ impl RecentTime {
     }
 }
 
+/// Whether writers come together. On one runtime thread each would find the lane free, and commit alone, before the
+/// next is polled; so a writer that expects company lets the others queue first.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    /// Commits of one operation each, one after another.
+    alone: AtomicU32,
+}
+
+/// After this many commits alone, company is no longer expected.
+const ALONE: u32 = 8;
+/// Yet it is looked for once in so many commits.
+const PROBE: u32 = 16;
+
+impl Company {
+    pub(super) fn note(&self, operations: usize) {
+        if operations > 1 {
+            self.alone.store(0, Ordering::Relaxed);
+        } else {
+            self.alone.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_expected(&self) -> bool {
+        let alone = self.alone.load(Ordering::Relaxed);
+        alone < ALONE || alone.is_multiple_of(PROBE)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Duration, RecentTime};
+    use super::{ALONE, Company, Duration, PROBE, RecentTime};
+
+    #[test]
+    fn a_lone_writer_stops_waiting_and_company_is_found_again() {
+        let company = Company::default();
+        let looked = (0..ALONE + 10 * PROBE)
+            .filter(|_| {
+                let is_expected = company.is_expected();
+                company.note(1);
+                is_expected
+            })
+            .count();
+        assert_eq!(looked, 18);
+        company.note(2);
+        assert!(company.is_expected());
+    }
 
     #[test]
     fn one_stall_moves_work_off_the_runtime_and_short_times_bring_it_back() {

@@ -108,20 +108,19 @@ fn enter(core: Arc<Core>) -> Arc<Core> {
     core
 }
 
-/// One store fewer has the core open.
-pub(super) fn leave(core: &Core) {
-    with_entry(core, |entry| entry.stores -= 1);
-}
-
-/// Whether any store has the core open.
-pub(super) fn is_in_use(core: &Core) -> bool {
-    with_entry(core, |entry| entry.stores > 0).unwrap_or(false)
-}
-
-fn with_entry<T>(core: &Core, work: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+/// One store fewer has the core open; true if it was the last.
+pub(super) fn leave(core: &Core) -> bool {
     let mut open = lock(&OPEN);
-    let entry = open.as_mut()?.get_mut(&core.identity)?;
-    (entry.id == core.id).then(|| work(entry))
+    let entry = open
+        .as_mut()
+        .and_then(|cores| cores.get_mut(&core.identity));
+    match entry {
+        Some(entry) if entry.id == core.id => {
+            entry.stores -= 1;
+            entry.stores == 0
+        }
+        _ => true,
+    }
 }
 
 /// Takes the core out, unless a store has it open; from then on the file is opened anew.

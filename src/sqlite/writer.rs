@@ -27,7 +27,7 @@ use super::operation::{Batch, Operation, Queued, Shape, Ticket};
 use super::options::StoreOptions;
 use super::owner::Owner;
 use super::patience::Patience;
-use super::recent::RecentTime;
+use super::recent::{Company, RecentTime};
 use crate::error::StateStoreError;
 
 /// Operations in one transaction at the most.
@@ -80,6 +80,7 @@ pub(super) struct WriteLane {
     pub(super) runtime: Handle,
     patience: Arc<Patience>,
     pub(super) recent: RecentTime,
+    pub(super) company: Company,
     pub(super) finish: Finish,
 }
 
@@ -110,6 +111,7 @@ impl WriteLane {
             runtime,
             patience,
             recent: RecentTime::new(options.inline_budget),
+            company: Company::default(),
             finish,
         }
     }
@@ -145,7 +147,12 @@ impl WriteLane {
             span: Span::current(),
             room,
         });
-        if let Some(owner) = self.enqueue(queued, submitter)? {
+        let is_free = self.enqueue(queued)?;
+        if is_free && self.company.is_expected() {
+            // Others that are about to write get their turn to queue first, and share the commit.
+            tokio::task::yield_now().await;
+        }
+        if is_free && let Some(owner) = self.own(submitter) {
             owner.begin();
         }
         match answer.try_recv() {
@@ -190,22 +197,25 @@ impl WriteLane {
         }
     }
 
-    fn enqueue(
-        self: &Arc<Self>,
-        operation: Box<dyn Operation>,
-        submitter: Submitter,
-    ) -> Result<Option<Owner>, StateStoreError> {
+    /// Queues an operation; gives whether the lane was free.
+    fn enqueue(&self, operation: Box<dyn Operation>) -> Result<bool, StateStoreError> {
         let mut state = self.lock();
         if state.is_closed {
             return Err(StateStoreError::Closed);
         }
         state.queue.push_back(operation);
-        if state.is_owned {
-            return Ok(None);
+        Ok(!state.is_owned)
+    }
+
+    /// Makes the caller the owner, if the lane is free and anything waits.
+    fn own(self: &Arc<Self>, submitter: Submitter) -> Option<Owner> {
+        let mut state = self.lock();
+        if state.is_owned || state.queue.is_empty() {
+            return None;
         }
         state.is_owned = true;
         let writer = state.writer.take();
-        Ok(Some(Owner::new(Arc::clone(self), submitter, writer)))
+        Some(Owner::new(Arc::clone(self), submitter, writer))
     }
 
     /// Refuses further operations, and hands out the connection to be closed; the queue is empty by then.
@@ -255,7 +265,6 @@ impl WriteLane {
             return false;
         }
         state.is_owned = false;
-        // After closing, the owner drops it: nobody else would.
         if !state.is_closed {
             state.writer = writer.take();
         }

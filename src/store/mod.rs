@@ -157,7 +157,10 @@ impl SqliteStateStore {
         self.try_with_prefix(&prefix).unwrap_or_else(|error| Self {
             attachment: Arc::clone(&self.attachment),
             scope: Arc::clone(&self.scope),
-            illegal_prefix: Some(error.to_string().into()),
+            illegal_prefix: Some(match error {
+                StateStoreError::InvalidInput { reason, .. } => reason.into(),
+                other => other.to_string().into(),
+            }),
         })
     }
 
@@ -189,12 +192,9 @@ impl SqliteStateStore {
     }
 
     /// A second pool of connections to the same file, for queries of your own. They are read-only (`query_only`) and see
-    /// every prefix; write through [`transact`](Self::transact).
-    ///
-    /// # Errors
-    /// `Closed` after the store was closed, `InvalidInput` for a handle with an illegal prefix.
-    pub fn pool(&self) -> Result<&Pool, StateStoreError> {
-        self.scope()?;
+    /// every prefix; write through [`transact`](Self::transact). After closing, it gives none.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
         self.attachment.queries()
     }
 

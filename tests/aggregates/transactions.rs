@@ -267,7 +267,7 @@ async fn the_pool_reads_every_prefix_and_writes_nothing() -> TestResult {
             .save_agent_state(&agent("a"))
             .await?;
     }
-    let connection = store.pool()?.get().await?;
+    let connection = store.pool().get().await?;
     let rows: i64 = connection
         .interact(|connection| agent_states::table.count().get_result(connection))
         .await

@@ -100,13 +100,31 @@ async fn a_frame_of_no_text_is_corrupt() -> TestResult {
     is_corrupt(1, &zstd::encode_all(&b"\xff\xfe"[..], 1)?, "", "UTF-8").await
 }
 
+/// The most memory that this process ever held, in bytes, where the system says so.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1_024)
+}
+
 #[tokio::test]
 async fn a_bomb_is_corrupt_and_never_unpacked_whole() -> TestResult {
-    // 256 MiB of zeros in some 20 KiB: above the ceiling of 64 MiB.
-    let bomb = zstd::encode_all(
-        std::io::Read::take(std::io::repeat(0), 256 * 1024 * 1024),
-        1,
-    )?;
-    assert!(bomb.len() < 100_000);
-    is_corrupt(1, &bomb, "", "too large").await
+    const FRAME: u64 = 256 * 1024 * 1024;
+    // 2 GiB of zeros, as frames one behind the other, in some 170 KiB; the ceiling is 64 MiB.
+    let frame = zstd::encode_all(std::io::Read::take(std::io::repeat(0), FRAME), 1)?;
+    let bomb = frame.repeat(8);
+    assert!(bomb.len() < 1_000_000);
+    let before = peak_memory();
+    is_corrupt(1, &bomb, "", "too large").await?;
+    if let (Some(before), Some(after)) = (before, peak_memory()) {
+        assert!(
+            after - before < 4 * FRAME,
+            "it took {} bytes",
+            after - before
+        );
+    }
+    Ok(())
 }

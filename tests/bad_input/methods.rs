@@ -115,7 +115,6 @@ async fn every_method_of_a_closed_store_says_so() -> TestResult {
                 "purge_expired",
                 handle.snapshots().purge_expired().await.map(drop),
             ),
-            ("pool", handle.pool().map(drop)),
         ];
         for (name, result) in results {
             assert!(

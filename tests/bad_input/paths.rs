@@ -48,7 +48,7 @@ async fn what_is_no_file_name_is_refused() -> TestResult {
         (":memory:", "temporary()"),
         ("file:x?mode=memory", "temporary()"),
         ("file:x", "temporary()"),
-        ("file:///tmp/x.db", "temporary()"),
+        ("file:///x.db", "temporary()"),
         ("sqlite://x.db", "temporary()"),
         ("sqlite:x.db", "temporary()"),
         ("/", "names no file"),

@@ -231,7 +231,6 @@ async fn every_call_of_a_handle_with_an_illegal_prefix_is_invalid_input() -> Tes
             text(migrations.preview_revert().await.map(drop)),
         ));
         results.push(("revert", text(migrations.revert().await.map(drop))));
-        results.push(("pool", text(illegal.pool().map(drop))));
         for (name, result) in results {
             assert!(
                 matches!(

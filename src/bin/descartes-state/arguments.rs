@@ -12,19 +12,26 @@ use descartes_state::{Cursor, SessionStatus, TaskStatus};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
+/// Paragraphs are single lines: clap breaks them. Lists are broken here, so that they fit into 80 columns.
 const AFTER_HELP: &str = "\
 Exit codes:
   0    done
-  1    what was named does not exist, or any other failure; `migrate revert` without --yes
-  2    wrong usage, or a value that can't be right
+  1    what was named does not exist; any failure that has no code below;
+       `migrate revert` without --yes
+  2    wrong usage, or a value that can never be right
   3    conflict: what is stored isn't what was expected, or is deleted
-  4    no store there: missing, not initialized, of a newer version, or another program's
+  4    no store there: the file is missing, not initialized, of a newer
+       version of this program, or another program's
   5    the store is busy: try again
-  run  the command's own code; 128 + n where signal n ended it; 127 where there is no such command, 126 where it
-       can't be executed; 125 where the store failed, so that not everything is recorded
 
-With --json a list is one document {\"items\": [...], \"next\": CURSOR or null}, and an error is one line
-{\"error\": {\"kind\": ..., \"message\": ...}} on standard error. Times in it are Unix seconds.
+  `run` has the command's own code instead, and of its own:
+  125  not everything is recorded, or nothing could be
+  126  the command can't be executed
+  127  there is no such command
+  128 + n  signal n ended the command
+
+With --json a list is one document {\"items\": [...], \"next\": CURSOR or null}, an error is one line \
+{\"error\": {\"kind\": ..., \"message\": ...}} on standard error, and times are Unix seconds.
 
 Examples:
   descartes-state run -- sh -c 'echo hello; echo oops >&2'
@@ -33,31 +40,37 @@ Examples:
   descartes-state search hello";
 
 const RUN_HELP: &str = "\
-The agent's id is its name: a second run under the same name goes on with the same agent, in a session of its own. Give
-runs at the same time different names.
+The agent's id is its name: a second run under the same name goes on with the same agent, in a session of its own. \
+Give runs at the same time different names.
 
-Every line of the command's standard output and standard error becomes one event of the type stdout or stderr, committed
-within 50 ms or 256 lines, and is passed through byte for byte. Its metadata says the stream and the line's number.
-  - A line above --line-limit becomes several events: `part` counts them, the last has `parts`.
-  - In a line that isn't UTF-8 each wrong byte reads as U+FFFD, and `raw_hex` holds the bytes as they came; above 256 KiB
-    it becomes several events.
+Every line of the command's standard output and standard error is passed through byte for byte as it comes, and becomes \
+one event of the type stdout or stderr. Events commit in batches of at most 256 lines or 50 ms. The metadata says the stream and the \
+line's number.
+  - A line above --line-limit becomes several events: `part` counts them,
+    the last has `parts`.
+  - In a line that isn't UTF-8 each wrong byte reads as U+FFFD, and
+    `raw_hex` holds all bytes; above 256 KiB it becomes several events.
   - `unterminated` marks a last line without a newline.
 
 With --jsonl a line of either stream that is a JSON object makes the event itself:
   event_type  the type; without it, stdout or stderr
-  content     the text (anything but a string as JSON); without it, the whole line
-  actor_type  user, agent (also without it) or system
-  actor_id    without it, the agent, or `user` or `system`
+  content     the text (what isn't a string, as JSON); without it, the line
+  actor_type  user, agent or system; without it, agent
+  actor_id    without it, the agent's id, or user or system
   agent       the agent's id; without it, the run's own
-  session_id  or run: the session; without both, the run's own. A session of that name is opened, or taken up again, and
-              ends with this run
-  state       the agent's new state (anything but a string as JSON), with a transition; the first of a session comes from {}
-  metadata    an object; all other keys are added to it, with a `_` behind a name that is taken
-null is as good as no key; of two equal keys the last counts. A line that is no JSON object, or one with a value that can't
-be stored, is kept as plain output; `not_structured` in its metadata says why.
+  session_id  the session, also as `run`; without both, the run's own. It is
+              opened, or taken up again, and ends with this run.
+  state       the agent's new state (what isn't a string, as JSON), with a
+              transition; the first in a session comes from {}
+  metadata    an object; every other key is added to it, with `_` behind a
+              name that is taken
 
-SIGINT, SIGTERM and SIGHUP are passed on to the command, which is killed if it still runs after --grace, or at a second
-signal; its session is then terminated. Where a reader of the program's output goes away, recording goes on.";
+null is as good as no key, and of two equal keys the last counts. A line that is no JSON object, or has a value that \
+can't be stored, is kept as plain output; `not_structured` in its metadata says why.
+
+SIGINT, SIGTERM and SIGHUP are passed on to the command, and its session is then terminated. A command that still runs \
+after --grace, or at a second signal, is killed. Where the reader of this program's output goes away, recording goes \
+on. Where the store fails, the command and its output go on, and the exit code is 125.";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -75,6 +88,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Common {
     /// The database file
     #[arg(
