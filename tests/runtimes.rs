@@ -436,7 +436,7 @@ fn writes_that_wait_for_a_thread_when_the_runtime_goes_are_written_or_closed() {
         match answer {
             Ok(()) => assert!(is_stored, "{number} was acknowledged, and is lost"),
             Err(StateStoreError::Closed) => {
-                assert!(!is_stored, "{number} was refused, and is there")
+                assert!(!is_stored, "{number} was refused, and is there");
             }
             Err(other) => panic!("{number}: {other}"),
         }
@@ -684,7 +684,7 @@ fn a_slow_runtime_is_no_hang() {
     let (_directory, store) = new_store(&runtime);
     let (release, released) = mpsc::channel::<()>();
     let busy = thread::spawn(move || {
-        runtime.block_on(async move { released.recv_timeout(DEADLINE).unwrap() })
+        runtime.block_on(async move { released.recv_timeout(DEADLINE).unwrap() });
     });
     let started = Instant::now();
     block_on(use_everything(&store)).unwrap();

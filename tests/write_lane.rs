@@ -33,7 +33,7 @@ impl Instrumentation for CommitCounter {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         match event {
             InstrumentationEvent::StartEstablishConnection { url, .. } => {
-                url.clone_into(&mut self.database)
+                url.clone_into(&mut self.database);
             }
             InstrumentationEvent::CommitTransaction { .. } => {
                 let mut commits = COMMITS.lock().unwrap();
