@@ -1,4 +1,9 @@
 //! Several processes on one file, and processes that are killed. Each child is this test binary once more.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that can't go on says why and stops"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -148,18 +153,15 @@ async fn a_killed_process_loses_no_acknowledged_write() {
         let found = store.load_agent_state(id).await.unwrap();
         assert!(found.is_some(), "{id} was acknowledged, and is lost");
     }
-    let check: String =
-        store
-            .read(|tx| {
-                use descartes_state::diesel::prelude::*;
-                let check = "(SELECT integrity_check FROM pragma_integrity_check)";
-                let check = descartes_state::diesel::dsl::sql::<
-                    descartes_state::diesel::sql_types::Text,
-                >(check);
-                Ok(descartes_state::diesel::select(check).get_result(tx.connection())?)
-            })
-            .await
-            .unwrap();
+    let check: String = store
+        .read(|tx| {
+            use diesel::prelude::*;
+            let check = "(SELECT integrity_check FROM pragma_integrity_check)";
+            let check = diesel::dsl::sql::<diesel::sql_types::Text>(check);
+            Ok(diesel::select(check).get_result(tx.connection())?)
+        })
+        .await
+        .unwrap();
     assert_eq!(check, "ok");
     let page = store
         .agents()

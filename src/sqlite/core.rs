@@ -33,6 +33,8 @@ pub(super) struct Core {
     pub(super) runtime: Handle,
     busy_timeout: Duration,
     is_ready: AtomicBool,
+    /// Whether its connections are being closed, on whatever thread.
+    is_closing: AtomicBool,
     /// The application's own pool; emptied with the connections, before this handle on it goes.
     pub(super) queries: Pool,
     /// Held while the schema is made whole.
@@ -99,6 +101,7 @@ impl Core {
             busy_timeout: options.busy_timeout,
             runtime,
             is_ready: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
             queries,
             preparing: Mutex::new(()),
         })
@@ -187,7 +190,9 @@ impl Core {
     pub(super) async fn shut_down(self: &Arc<Self>) -> Result<(), StateStoreError> {
         let connections = self.connections()?;
         connections.readers.settle().await;
-        let checkpointed = if self.is_ready.load(Ordering::Acquire) {
+        // One that was dropped may be closing the connections now: the lane must not open another.
+        let is_closing = self.is_closing.load(Ordering::Acquire);
+        let checkpointed = if self.is_ready.load(Ordering::Acquire) && !is_closing {
             let checkpoint = |connection: &mut diesel::SqliteConnection, _: &mut bool| {
                 Ok(connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);")?)
             };
@@ -197,6 +202,7 @@ impl Core {
         } else {
             Ok(())
         };
+        self.is_closing.store(true, Ordering::Release);
         let closing = Closing(Arc::clone(self));
         let closed = self
             .blocking(move |_| {
@@ -219,7 +225,8 @@ impl Drop for Closing {
     fn drop(&mut self) {
         // deadpool's pool asks for one.
         let _inside = self.0.runtime.enter();
-        registry::close_unused(&self.0);
+        let is_closed = registry::close_unused(&self.0);
+        self.0.is_closing.store(is_closed, Ordering::Release);
     }
 }
 

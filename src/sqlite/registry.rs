@@ -141,16 +141,17 @@ fn take_out(core: &Core) -> bool {
     }
 }
 
-/// Closes the connections of a core that no store has open any more. On a thread that may wait.
-pub(super) fn close_unused(core: &Core) {
+/// Closes the connections of a core, unless a store has it open; false then. On a thread that may wait.
+pub(super) fn close_unused(core: &Core) -> bool {
     let _creation = lock(&CREATION);
     if !take_out(core) {
-        return;
+        return false;
     }
     if let Ok(connections) = core.connections() {
         connections.close();
     }
     close_remains(&core.identity);
+    true
 }
 
 /// Closes the connections of a core that is being dropped, wherever that is.

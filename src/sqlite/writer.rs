@@ -64,7 +64,7 @@ impl Withdraw<'_> {
 
 impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
-        if self.ticket.withdraw() && self.lane.room.available_permits() == 0 {
+        if self.ticket.withdraw() {
             self.lane.sweep();
         }
     }
@@ -279,10 +279,14 @@ impl WriteLane {
         std::mem::take(&mut state.queue).into()
     }
 
-    /// Takes withdrawn operations out of the queue, so that they leave room for others.
+    /// Takes withdrawn operations out of the queue where nobody else does soon: where they leave others no room, and where
+    /// the lane is free, so that no operation that nobody runs keeps its store open.
     fn sweep(&self) {
         let withdrawn = {
             let mut state = self.lock();
+            if state.is_owned && self.room.available_permits() > 0 {
+                return;
+            }
             let (withdrawn, waiting) = std::mem::take(&mut state.queue)
                 .into_iter()
                 .partition::<VecDeque<_>, _>(|operation| operation.is_withdrawn());
