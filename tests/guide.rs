@@ -2,6 +2,7 @@
 //!
 //! Only the closure of `transact` differs: it receives the transaction.
 #![cfg(feature = "runner")]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 extern crate descartes_state as descartes_core;
 

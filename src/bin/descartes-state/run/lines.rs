@@ -168,7 +168,10 @@ mod tests {
         lines
     }
 
-    fn texts(lines: &[Line]) -> Vec<(u64, String, Option<(u64, bool)>)> {
+    /// Number, text and, of a part, which one and whether it is the last.
+    type Text = (u64, String, Option<(u64, bool)>);
+
+    fn texts(lines: &[Line]) -> Vec<Text> {
         let part = |part: Part| (part.number, part.is_last);
         let text = |line: &Line| String::from_utf8_lossy(&line.bytes).into_owned();
         lines
