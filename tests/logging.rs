@@ -1,4 +1,5 @@
 //! What the store's spans and events say, and what they never say.
+#![allow(clippy::unwrap_used)]
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
