@@ -1,0 +1,27 @@
+//! What every contestant's process shares: the workloads, their inputs, the SQL, the protocol, the measuring.
+//!
+//! It links no SQLite, so that contestants with different versions of it can all use it.
+
+mod corpus;
+mod drive;
+mod inputs;
+mod job;
+mod measure;
+mod model;
+mod operation;
+mod sql;
+mod ticker;
+mod workload;
+
+pub use corpus::{Corpus, Word};
+pub use drive::{Contestant, Synchronous, run_asynchronous, run_synchronous};
+pub use inputs::{Inputs, StateSize, agent, agent_id, event, searchable_event, task, transition};
+pub use job::{Acknowledged, Job, Report, Scale, Setup, TickerReport};
+pub use measure::{bytes_on_disk, forget_cached_pages, fsync_probe};
+pub use model::{
+    ActorType, Agent, AgentRecord, Body, Event, EventRecord, Task, Transition, TransitionRecord,
+    UnixTime, decode_body, encode_body,
+};
+pub use operation::Operation;
+pub use sql::{pragmas, statements};
+pub use workload::{Action, Database, Durability, Measure, Workload, workloads};

@@ -1,0 +1,222 @@
+//! `descartes-state`, and `descartes-state-pool`: the same with everything on the runtime's blocking pool.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use descartes_state::{
+    ActorType, AgentFilter, AgentState, Cursor, Durability, Event, EventFilter, PageRequest,
+    SqliteStateStore, StoreOptions, Task, TaskStatus, TransitionDraft, TransitionFilter,
+};
+use harness::{Action, Contestant, Operation, Setup};
+
+#[derive(Clone)]
+pub(crate) struct Descartes {
+    store: SqliteStateStore,
+    native: Arc<Native>,
+}
+
+/// The inputs in the store's own types.
+struct Native {
+    agents: Vec<AgentState>,
+    transitions: Vec<TransitionDraft>,
+    tasks: Vec<Task>,
+    /// Where each page of agents starts, as the page before it said.
+    cursors: Vec<Option<Cursor>>,
+    word: &'static str,
+}
+
+impl Descartes {
+    pub(crate) async fn open(setup: Setup, inline: bool) -> Result<Self> {
+        let mut options = StoreOptions::default()
+            .durability(match setup.workload.durability {
+                harness::Durability::Full => Durability::Full,
+                harness::Durability::Relaxed => Durability::Relaxed,
+            })
+            .compression(setup.compress);
+        if !inline {
+            options = options.inline_budget(Duration::ZERO);
+        }
+        let store = SqliteStateStore::open(&setup.path, options).await?;
+        store.initialize().await?;
+        let inputs = &setup.inputs;
+        let cursors = match setup.workload.action {
+            Action::List => cursors(&store).await?,
+            _ => Vec::new(),
+        };
+        let native = Native {
+            agents: inputs.agents.iter().cloned().map(agent).collect(),
+            transitions: inputs.transitions.iter().cloned().map(transition).collect(),
+            tasks: inputs
+                .tasks
+                .iter()
+                .cloned()
+                .map(task)
+                .collect::<Result<_>>()?,
+            cursors,
+            word: inputs.word(),
+        };
+        Ok(Self {
+            store,
+            native: Arc::new(native),
+        })
+    }
+}
+
+async fn cursors(store: &SqliteStateStore) -> Result<Vec<Option<Cursor>>> {
+    let mut cursors = vec![None];
+    while let Some(at) = cursors.last() {
+        let page = store
+            .agents()
+            .list(&AgentFilter::default(), &page_after(at.as_ref()))
+            .await?;
+        match page.next {
+            Some(next) => cursors.push(Some(next)),
+            None => break,
+        }
+    }
+    Ok(cursors)
+}
+
+fn page_after(cursor: Option<&Cursor>) -> PageRequest {
+    let page = PageRequest::new(100);
+    match cursor {
+        Some(cursor) => page.after(cursor.clone()),
+        None => page,
+    }
+}
+
+impl Contestant for Descartes {
+    async fn perform(&self, operation: Operation) -> Result<usize> {
+        let (store, native) = (&self.store, &*self.native);
+        match operation {
+            Operation::Save(place) => {
+                store.agents().save(&native.agents[place]).await?;
+                Ok(1)
+            }
+            Operation::Append(event_) | Operation::AppendIndexed(event_) => {
+                store.events().append(&event(event_)).await?;
+                Ok(1)
+            }
+            Operation::AppendAll(events) => {
+                let events: Vec<_> = events.into_iter().map(event).collect();
+                Ok(store.events().append_all(&events).await?.len())
+            }
+            Operation::Load(place) => {
+                let found = store.agents().get(&native.agents[place].agent_id).await?;
+                Ok(usize::from(black_box(found).is_some()))
+            }
+            Operation::List(page) => {
+                let cursor = native.cursors.get(page).context("no such page")?;
+                let page = store
+                    .agents()
+                    .list(&AgentFilter::default(), &page_after(cursor.as_ref()))
+                    .await?;
+                Ok(black_box(page.items).len())
+            }
+            Operation::History(place) => {
+                let filter = TransitionFilter::default().agent(&*native.agents[place].agent_id);
+                let page = store
+                    .transitions()
+                    .list(&filter, &PageRequest::new(100))
+                    .await?;
+                Ok(black_box(page.items).len())
+            }
+            Operation::Search => {
+                let page = store
+                    .events()
+                    .search(native.word, &EventFilter::default(), &PageRequest::new(100))
+                    .await?;
+                Ok(black_box(page.items).len())
+            }
+            Operation::FourAggregates {
+                agent,
+                transition,
+                event: event_,
+                task,
+            } => {
+                let native = Arc::clone(&self.native);
+                store
+                    .transact(move |tx| {
+                        tx.agents().save(&native.agents[agent])?;
+                        tx.transitions().record(&native.transitions[transition])?;
+                        tx.events().append(&event(event_))?;
+                        tx.tasks().save(&native.tasks[task])?;
+                        Ok(())
+                    })
+                    .await?;
+                Ok(4)
+            }
+        }
+    }
+
+    async fn close(self) -> Result<()> {
+        Ok(self.store.close().await?)
+    }
+}
+
+pub(crate) fn agent(agent: harness::Agent) -> AgentState {
+    AgentState {
+        agent_id: agent.agent_id,
+        name: agent.name,
+        status: agent.status,
+        metadata: agent.metadata,
+        state_data: agent.state_data,
+        created_at: agent.created_at,
+        updated_at: agent.updated_at,
+        version: agent.version,
+    }
+}
+
+pub(crate) fn event(event: harness::Event) -> Event {
+    Event {
+        id: event.id,
+        event_type: event.event_type,
+        timestamp: event.timestamp,
+        session_id: event.session_id,
+        actor_type: match event.actor_type {
+            harness::ActorType::User => ActorType::User,
+            harness::ActorType::Agent => ActorType::Agent,
+            harness::ActorType::System => ActorType::System,
+        },
+        actor_id: event.actor_id,
+        content: event.content,
+        metadata: event.metadata,
+        git_commit: event.git_commit,
+    }
+}
+
+pub(crate) fn transition(transition: harness::Transition) -> TransitionDraft {
+    let mut draft = TransitionDraft::new(
+        transition.agent_id,
+        transition.state_before,
+        transition.state_after,
+    );
+    if let Some(reason) = transition.reason {
+        draft = draft.reason(reason);
+    }
+    if let Some(metadata) = transition.metadata {
+        draft = draft.metadata(metadata);
+    }
+    draft
+}
+
+pub(crate) fn task(task: harness::Task) -> Result<Task> {
+    Ok(Task {
+        id: task.id,
+        title: task.title,
+        description: task.description,
+        status: match task.status.as_str() {
+            "todo" => TaskStatus::Todo,
+            "in_progress" => TaskStatus::InProgress,
+            "blocked" => TaskStatus::Blocked,
+            "done" => TaskStatus::Done,
+            other => bail!("no task here is {other:?}"),
+        },
+        assigned_to: task.assigned_to,
+        created_at: task.created_at,
+        updated_at: task.updated_at,
+        metadata: task.metadata,
+    })
+}

@@ -1,0 +1,62 @@
+//! Who takes part, and in what.
+
+mod descartes;
+mod raw;
+mod rusqlite_thread;
+
+use anyhow::{Result, bail};
+use harness::{Action, Job, Report, StateSize, Workload, run_asynchronous, run_synchronous};
+
+use descartes::Descartes;
+pub(crate) use descartes::{agent, event, task, transition};
+use rusqlite_thread::Rusqlite;
+
+/// What all ratios are to.
+pub(crate) const BASELINE: &str = "rusqlite";
+
+/// In the order of the tables.
+pub(crate) const CONTESTANTS: [&str; 4] =
+    [BASELINE, "rusqlite-64", "rusqlite-fts", "descartes-state"];
+
+/// Whether a contestant has anything to show in a workload.
+pub(crate) fn takes_part(contestant: &str, workload: &Workload) -> bool {
+    let action = workload.action;
+    let is_small_write = matches!(
+        action,
+        Action::Save {
+            size: StateSize::Small,
+            ..
+        } | Action::Append { .. }
+            | Action::Mixed
+            | Action::FourAggregates
+    );
+    match contestant {
+        "descartes-state" => true,
+        "descartes-state-pool" => {
+            action == Action::Ticker
+                || matches!(
+                    workload.name.as_str(),
+                    "save_1_full" | "save_64_full" | "mixed_64_full" | "load_1" | "load_64"
+                )
+        }
+        "rusqlite-64" => is_small_write && workload.tasks >= 64,
+        "rusqlite-fts" => matches!(action, Action::Search(_)),
+        // The ticker needs a runtime, and is about what our store does on it.
+        _ => action != Action::Ticker,
+    }
+}
+
+/// Runs a contestant of this binary, in a process of its own.
+pub(crate) fn run(job: &Job) -> Result<Report> {
+    let sqlite = rusqlite::version();
+    match job.contestant.as_str() {
+        BASELINE => run_synchronous(job, sqlite, |setup| Rusqlite::open(setup, 1, false)),
+        "rusqlite-64" => run_synchronous(job, sqlite, |setup| Rusqlite::open(setup, 64, false)),
+        "rusqlite-fts" => run_synchronous(job, sqlite, |setup| Rusqlite::open(setup, 1, true)),
+        "descartes-state" => run_asynchronous(job, sqlite, |setup| Descartes::open(setup, true)),
+        "descartes-state-pool" => {
+            run_asynchronous(job, sqlite, |setup| Descartes::open(setup, false))
+        }
+        other => bail!("there is no contestant {other:?} here"),
+    }
+}

@@ -1,0 +1,51 @@
+//! What can't be part of this binary: the contestant with another SQLite, and the library that slows fsync down.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Where the sources are.
+pub(crate) fn manifest_directory() -> PathBuf {
+    // cargo sets it while it runs the program; else it is where it was built.
+    env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
+pub(crate) fn target_directory() -> PathBuf {
+    manifest_directory().join("target")
+}
+
+/// Builds sqlx's contestant; gives its executable.
+pub(crate) fn build_sqlx() -> Result<PathBuf> {
+    let manifest = manifest_directory().join("sqlx").join("Cargo.toml");
+    let target = target_directory().join("sqlx");
+    build(&manifest, &target, &[])?;
+    Ok(target.join("release").join("sqlx-contestant"))
+}
+
+/// Builds the library that slows fsync down; gives its file.
+pub(crate) fn build_slow_fsync() -> Result<PathBuf> {
+    let manifest = manifest_directory().join("Cargo.toml");
+    let target = target_directory();
+    build(&manifest, &target, &["--package", "slow-fsync"])?;
+    Ok(target.join("release").join("libslow_fsync.so"))
+}
+
+fn build(manifest: &Path, target: &Path, more: &[&str]) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "--locked", "--quiet"])
+        .args(["--manifest-path".as_ref(), manifest.as_os_str()])
+        .args(["--target-dir".as_ref(), target.as_os_str()])
+        .args(more)
+        .status()
+        .context("running cargo")?;
+    ensure!(
+        status.success(),
+        "cargo could not build {}",
+        manifest.display()
+    );
+    Ok(())
+}
