@@ -100,8 +100,7 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
         agents.set_status("agent-7", "idle", Expected::Any) => Nothing ["sqlite_autoindex_agent_states_1"];
         agents.delete("agent-7", Expected::Any) => Nothing ["sqlite_autoindex_agent_states_1"];
         agents.undelete("agent-7", Expected::Any) => Nothing ["sqlite_autoindex_agent_states_1"];
-        agents.save_if(&state("agent-7"), Expected::Revision(5)) => Nothing
-            ["sqlite_autoindex_agent_states_1", "sqlite_autoindex_revision_floors_1"];
+        agents.save_if(&state("agent-7"), Expected::Revision(5)) => Nothing ["sqlite_autoindex_agent_states_1"];
     }
 }
 
@@ -153,7 +152,7 @@ async fn snapshots(store: &SqliteStateStore, seen: &mut Examination) {
             ["sqlite_autoindex_agent_states_1", "sqlite_autoindex_revision_floors_1"];
         snapshots.update("snapshot-7", &options, Expected::Any) => Nothing ["sqlite_autoindex_state_snapshots_1"];
         snapshots.restore("snapshot-7", Expected::Any) => Nothing
-            ["sqlite_autoindex_state_snapshots_1", "sqlite_autoindex_revision_floors_1"];
+            ["sqlite_autoindex_state_snapshots_1", "sqlite_autoindex_agent_states_1"];
         snapshots.delete("snapshot-7", Expected::Any) => Nothing
             ["sqlite_autoindex_state_snapshots_1", "sqlite_autoindex_revision_floors_1"];
         snapshots.purge_expired() => Nothing ["state_snapshots_by_expiry", "sqlite_autoindex_revision_floors_1"];
@@ -235,7 +234,7 @@ async fn tasks(store: &SqliteStateStore, seen: &mut Examination) {
         tasks.delete(&id, Expected::Any) => Nothing ["sqlite_autoindex_tasks_1"];
         tasks.undelete(&id, Expected::Any) => Nothing ["sqlite_autoindex_tasks_1"];
         tasks.purge(&id, Expected::Any) => Nothing ["sqlite_autoindex_tasks_1", "sqlite_autoindex_revision_floors_1"];
-        tasks.save(&task(id)) => Nothing ["sqlite_autoindex_revision_floors_1"];
+        tasks.save(&task(id)) => Nothing ["sqlite_autoindex_tasks_1", "sqlite_autoindex_revision_floors_1"];
     }
 }
 

@@ -155,34 +155,6 @@ impl NewAgent {
     }
 }
 
-/// What a change writes beside the revision; `None` leaves the column as it is.
-#[derive(Debug, Clone, Default, AsChangeset)]
-#[diesel(table_name = agent_states)]
-pub(crate) struct AgentChange {
-    pub(crate) status: Option<String>,
-    pub(crate) is_deleted: Option<bool>,
-    pub(crate) updated_at: i64,
-    pub(crate) recorded_at: i64,
-}
-
-impl AgentChange {
-    pub(crate) fn now(scope: &Scope) -> Self {
-        let now = scope.clock.now();
-        Self {
-            updated_at: now.seconds,
-            recorded_at: now.micros,
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn deletion(scope: &Scope, is_deleted: bool) -> Self {
-        Self {
-            is_deleted: Some(is_deleted),
-            ..Self::now(scope)
-        }
-    }
-}
-
 /// A row of `agent_states`.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = agent_states)]

@@ -97,7 +97,7 @@ impl EventFilter {
 
 /// An event on its way in, checked.
 #[derive(Debug, Clone, Insertable)]
-#[diesel(table_name = events)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
 pub(crate) struct NewEvent {
     pub(crate) namespace: String,
     pub(crate) id: String,

@@ -129,7 +129,7 @@ impl SessionFilter {
 
 /// A session on its way in, checked.
 #[derive(Debug, Clone, Insertable)]
-#[diesel(table_name = sessions)]
+#[diesel(table_name = sessions, treat_none_as_default_value = false)]
 pub(crate) struct NewSession {
     pub(crate) namespace: String,
     pub(crate) id: String,
@@ -168,35 +168,6 @@ impl NewSession {
             updated_at: now.seconds,
             recorded_at: now.micros,
         })
-    }
-}
-
-/// What a change writes beside the revision; `None` leaves the column as it is.
-#[derive(Debug, Clone, Default, AsChangeset)]
-#[diesel(table_name = sessions)]
-pub(crate) struct SessionChange {
-    pub(crate) status: Option<SessionStatus>,
-    pub(crate) ended_at: Option<i64>,
-    pub(crate) is_deleted: Option<bool>,
-    pub(crate) updated_at: i64,
-    pub(crate) recorded_at: i64,
-}
-
-impl SessionChange {
-    pub(crate) fn now(scope: &Scope) -> Self {
-        let now = scope.clock.now();
-        Self {
-            updated_at: now.seconds,
-            recorded_at: now.micros,
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn deletion(scope: &Scope, is_deleted: bool) -> Self {
-        Self {
-            is_deleted: Some(is_deleted),
-            ..Self::now(scope)
-        }
     }
 }
 

@@ -96,7 +96,7 @@ impl TaskFilter {
 
 /// A task on its way in, checked.
 #[derive(Debug, Clone, Insertable)]
-#[diesel(table_name = tasks)]
+#[diesel(table_name = tasks, treat_none_as_default_value = false)]
 pub(crate) struct NewTask {
     pub(crate) namespace: String,
     pub(crate) id: String,
@@ -125,34 +125,6 @@ impl NewTask {
             metadata: limits.optional_metadata(task.metadata.as_ref())?,
             recorded_at: scope.clock.now().micros,
         })
-    }
-}
-
-/// What a change writes beside the revision; `None` leaves the column as it is.
-#[derive(Debug, Clone, Default, AsChangeset)]
-#[diesel(table_name = tasks)]
-pub(crate) struct TaskChange {
-    pub(crate) status: Option<TaskStatus>,
-    pub(crate) is_deleted: Option<bool>,
-    pub(crate) updated_at: i64,
-    pub(crate) recorded_at: i64,
-}
-
-impl TaskChange {
-    pub(crate) fn now(scope: &Scope) -> Self {
-        let now = scope.clock.now();
-        Self {
-            updated_at: now.seconds,
-            recorded_at: now.micros,
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn deletion(scope: &Scope, is_deleted: bool) -> Self {
-        Self {
-            is_deleted: Some(is_deleted),
-            ..Self::now(scope)
-        }
     }
 }
 

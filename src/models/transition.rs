@@ -125,7 +125,7 @@ impl TransitionFilter {
 
 /// A transition on its way in, checked and encoded.
 #[derive(Debug, Clone, Insertable)]
-#[diesel(table_name = state_transitions)]
+#[diesel(table_name = state_transitions, treat_none_as_default_value = false)]
 pub(crate) struct NewTransition {
     pub(crate) namespace: String,
     pub(crate) id: String,

@@ -6,12 +6,13 @@ use diesel::sqlite::Sqlite;
 use diesel::upsert::excluded;
 
 use super::dialect::UnindexedText;
-use super::revision::{Current, Subject, first_revision};
+use super::prepared::prepared;
+use super::revision::{Current, Subject, change};
 use super::snapshots::remove as remove_snapshots;
 use super::{Connection, whole_list};
 use crate::error::StateStoreError;
 use crate::expected::Expected;
-use crate::models::{AgentChange, AgentFilter, AgentRecord, AgentRow, AgentState, NewAgent, Scope};
+use crate::models::{AgentFilter, AgentRecord, AgentRow, AgentState, NewAgent, Scope};
 use crate::page::{Page, PageRequest, fetch};
 use crate::schema::{agent_states, state_snapshots};
 
@@ -52,16 +53,13 @@ impl<'t> AgentRepository<'t> {
         row: &NewAgent,
         expected: Expected,
     ) -> Result<i64, StateStoreError> {
-        if expected != Expected::Any {
-            let current = self.current(&row.key, &row.agent_id)?;
-            subject(&row.agent_id).may_save(expected, current)?;
-        }
+        let current = self.current(&row.key, &row.agent_id)?;
+        let subject = subject(&row.agent_id);
+        subject.may_save(expected, current)?;
+        let revision = subject.saved_revision(self.connection, &row.namespace, current)?;
         use agent_states as columns;
-        Ok(diesel::insert_into(agent_states::table)
-            .values((
-                row,
-                columns::revision.eq(first_revision!(&row.namespace, "agent")),
-            ))
+        let upsert = diesel::insert_into(agent_states::table)
+            .values((row, columns::revision.eq(revision)))
             .on_conflict(columns::key)
             .do_update()
             .set((
@@ -80,10 +78,10 @@ impl<'t> AgentRepository<'t> {
                 )
                 .otherwise(columns::created_at)),
                 columns::is_deleted.eq(false),
-                columns::revision.eq(columns::revision + 1),
-            ))
-            .returning(columns::revision)
-            .get_result(self.connection)?)
+                columns::revision.eq(excluded(columns::revision)),
+            ));
+        prepared!(upsert).write(self.connection)?;
+        Ok(revision)
     }
 
     /// The agent's record; `None` where there is none or it is soft-deleted.
@@ -160,12 +158,20 @@ impl<'t> AgentRepository<'t> {
         let status = self.scope.limits.id("status", status)?;
         let key = self.key(agent_id)?;
         let current = self.current(&key, agent_id)?;
-        subject(agent_id).may_change(expected, current)?;
-        let change = AgentChange {
-            status: Some(status.to_owned()),
-            ..AgentChange::now(self.scope)
-        };
-        self.change(&key, change)
+        let subject = subject(agent_id);
+        let current = subject.may_change(expected, current)?;
+        let revision = subject.next_revision(current)?;
+        let now = self.scope.clock.now();
+        let row = agent_states::key.eq(key);
+        let change = agent_states::status.eq(status);
+        Ok(change!(
+            self.connection,
+            now,
+            agent_states,
+            row,
+            revision,
+            change
+        ))
     }
 
     /// Soft-deletes the agent: it is kept, but no longer found. Gives the row's new revision.
@@ -175,8 +181,9 @@ impl<'t> AgentRepository<'t> {
     pub fn delete(&mut self, agent_id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let key = self.key(agent_id)?;
         let current = self.current(&key, agent_id)?;
-        subject(agent_id).may_change(expected, current)?;
-        self.change(&key, AgentChange::deletion(self.scope, true))
+        let subject = subject(agent_id);
+        let current = subject.may_change(expected, current)?;
+        self.mark(&key, subject.next_revision(current)?, true)
     }
 
     /// Takes a soft-delete back; on an agent that isn't deleted it does nothing. Gives the row's revision.
@@ -186,11 +193,12 @@ impl<'t> AgentRepository<'t> {
     pub fn undelete(&mut self, agent_id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let key = self.key(agent_id)?;
         let current = self.current(&key, agent_id)?;
-        let current = subject(agent_id).may_touch(expected, current)?;
+        let subject = subject(agent_id);
+        let current = subject.may_touch(expected, current)?;
         if !current.is_deleted {
             return Ok(current.revision);
         }
-        self.change(&key, AgentChange::deletion(self.scope, false))
+        self.mark(&key, subject.next_revision(current)?, false)
     }
 
     /// Removes the agent for good, deleted or not, and its snapshots. Its events, transitions, tasks and sessions stay.
@@ -210,16 +218,18 @@ impl<'t> AgentRepository<'t> {
         Ok(())
     }
 
-    fn change(&mut self, key: &str, change: AgentChange) -> Result<i64, StateStoreError> {
-        Ok(
-            diesel::update(agent_states::table.filter(agent_states::key.eq(key)))
-                .set((
-                    change,
-                    agent_states::revision.eq(agent_states::revision + 1),
-                ))
-                .returning(agent_states::revision)
-                .get_result(self.connection)?,
-        )
+    fn mark(&mut self, key: &str, revision: i64, is_deleted: bool) -> Result<i64, StateStoreError> {
+        let now = self.scope.clock.now();
+        let row = agent_states::key.eq(key);
+        let change = agent_states::is_deleted.eq(is_deleted);
+        Ok(change!(
+            self.connection,
+            now,
+            agent_states,
+            row,
+            revision,
+            change
+        ))
     }
 
     fn key(&self, agent_id: &str) -> Result<String, StateStoreError> {

@@ -9,6 +9,17 @@ define_sql_function! {
     fn coalesce(value: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
 }
 
+define_sql_function! {
+    /// How many rows the connection's last INSERT, UPDATE or DELETE changed.
+    fn changes() -> BigInt;
+}
+
+define_sql_function! {
+    /// The rowid of the connection's last insert. Asked for instead of RETURNING: that makes SQLite copy every page it is
+    /// going to change into a statement journal, which in a large transaction is a file (`docs/performance.md`).
+    fn last_insert_rowid() -> BigInt;
+}
+
 // `+column` has the column's value, but no index serves it (<https://www.sqlite.org/optoverview.html>, section 2).
 diesel::prefix_operator!(UnindexedText, "+", Text, backend: diesel::sqlite::Sqlite);
 diesel::prefix_operator!(UnindexedNumber, "+", BigInt, backend: diesel::sqlite::Sqlite);

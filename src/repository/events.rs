@@ -6,7 +6,8 @@ use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use uuid::Uuid;
 
-use super::dialect::{Matching, UnindexedNumber, UnindexedText};
+use super::dialect::{Matching, UnindexedNumber, UnindexedText, changes, last_insert_rowid};
+use super::prepared::prepared;
 use super::search::events_search;
 use super::{Connection, Pending, in_sequence, page_of, search, whole_list};
 use crate::error::StateStoreError;
@@ -89,14 +90,14 @@ impl<'t> EventRepository<'t> {
     }
 
     pub(crate) fn put(&mut self, row: &NewEvent) -> Result<i64, StateStoreError> {
-        let inserted = diesel::insert_into(events::table)
+        let insert = diesel::insert_into(events::table)
             .values(row)
             .on_conflict((events::namespace, events::id))
-            .do_nothing()
-            .returning(events::seq)
-            .get_result(self.connection)
-            .optional()?;
-        if let Some(seq) = inserted {
+            .do_nothing();
+        prepared!(insert).write(self.connection)?;
+        let (changes, seq): (i64, i64) =
+            diesel::select((changes(), last_insert_rowid())).get_result(self.connection)?;
+        if changes > 0 {
             self.pending.unindexed_events = true;
             return Ok(seq);
         }

@@ -7,6 +7,7 @@
 mod agents;
 mod dialect;
 mod events;
+mod prepared;
 mod revision;
 mod search;
 mod sessions;

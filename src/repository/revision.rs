@@ -1,6 +1,5 @@
 //! Compare-and-set: what a row's revision allows, and the floor below which no new row may begin.
 
-use diesel::dsl::max;
 use diesel::prelude::*;
 
 use super::Connection;
@@ -119,6 +118,42 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The revision that a save gives the row: one above the current, or above the floor for a row that is new.
+    pub(super) fn saved_revision(
+        self,
+        connection: &mut Connection,
+        namespace: &str,
+        current: Option<Current>,
+    ) -> Result<i64, StateStoreError> {
+        match current {
+            Some(current) => self.next_revision(current),
+            None => self.above(self.floor(connection, namespace)?),
+        }
+    }
+
+    /// The revision that a change gives the row.
+    pub(super) fn next_revision(self, current: Current) -> Result<i64, StateStoreError> {
+        self.above(current.revision)
+    }
+
+    fn above(self, last: i64) -> Result<i64, StateStoreError> {
+        last.checked_add(1).ok_or_else(|| {
+            self.place()
+                .corrupt("revision", format!("{last} can't be raised"))
+        })
+    }
+
+    /// The highest revision of the rows that were purged.
+    fn floor(self, connection: &mut Connection, namespace: &str) -> Result<i64, StateStoreError> {
+        let floor: Option<i64> = revision_floors::table
+            .filter(revision_floors::namespace.eq(namespace))
+            .filter(revision_floors::aggregate.eq(self.entity))
+            .select(revision_floors::revision)
+            .get_result(connection)
+            .optional()?;
+        Ok(floor.unwrap_or(0))
+    }
+
     /// Notes that rows up to this revision were purged, so that no new row begins at or below it.
     pub(super) fn raise_floor(
         self,
@@ -126,12 +161,7 @@ impl<'a> Subject<'a> {
         namespace: &str,
         revision: i64,
     ) -> Result<(), StateStoreError> {
-        let floor: Option<i64> = revision_floors::table
-            .filter(revision_floors::namespace.eq(namespace))
-            .filter(revision_floors::aggregate.eq(self.entity))
-            .select(max(revision_floors::revision))
-            .get_result(connection)?;
-        if floor.is_some_and(|floor| floor >= revision) {
+        if self.floor(connection, namespace)? >= revision {
             return Ok(());
         }
         diesel::insert_into(revision_floors::table)
@@ -163,3 +193,20 @@ macro_rules! first_revision {
     }};
 }
 pub(super) use first_revision;
+
+/// Changes columns of the one row that the condition picks, and with them what every change moves on; gives the row's
+/// new revision.
+macro_rules! change {
+    ($connection:expr, $now:expr, $table:ident, $row:expr, $revision:expr, $change:expr) => {{
+        let (now, revision) = ($now, $revision);
+        let update = diesel::update($table::table.filter($row)).set((
+            $change,
+            $table::updated_at.eq(now.seconds),
+            $table::recorded_at.eq(now.micros),
+            $table::revision.eq(revision),
+        ));
+        crate::repository::prepared::prepared!(update).write($connection)?;
+        revision
+    }};
+}
+pub(super) use change;

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use super::Connection;
 use super::dialect::coalesce;
+use super::prepared::prepared;
 use crate::error::StateStoreError;
 use crate::namespace::Namespace;
 use crate::schema::events;
@@ -45,7 +46,7 @@ pub(crate) fn index_new_events(connection: &mut Connection) -> Result<(), StateS
     let last = events_search_docsize::table
         .select(max(events_search_docsize::id))
         .single_value();
-    source::table
+    let index = source::table
         .filter(source::seq.gt(coalesce(last, 0)))
         .select((source::seq, source::namespace_word, source::content))
         .insert_into(events_search::table)
@@ -53,8 +54,8 @@ pub(crate) fn index_new_events(connection: &mut Connection) -> Result<(), StateS
             events_search::rowid,
             events_search::namespace_word,
             events_search::content,
-        ))
-        .execute(connection)?;
+        ));
+    prepared!(index).write(connection)?;
     Ok(())
 }
 

@@ -1,17 +1,17 @@
 //! Sessions.
 
-use diesel::dsl::{case_when, not};
+use diesel::dsl::{And, Eq, case_when, not};
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use diesel::upsert::excluded;
 
-use super::revision::{Current, Subject, first_revision};
+use super::prepared::prepared;
+use super::revision::{Current, Subject, change};
 use super::{Connection, in_sequence};
 use crate::error::StateStoreError;
 use crate::expected::Expected;
 use crate::models::{
-    NewSession, Scope, Session, SessionChange, SessionFilter, SessionRecord, SessionRow,
-    SessionStatus,
+    NewSession, Scope, Session, SessionFilter, SessionRecord, SessionRow, SessionStatus,
 };
 use crate::page::{Page, PageRequest, SequenceBounds};
 use crate::schema::sessions;
@@ -21,6 +21,9 @@ pub struct SessionRepository<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
 }
+
+/// Picks one row by its key.
+type OneRow<'t> = And<Eq<sessions::namespace, &'t str>, Eq<sessions::id, String>>;
 
 impl<'t> SessionRepository<'t> {
     pub(super) fn new(connection: &'t mut Connection, scope: &'t Scope) -> Self {
@@ -53,16 +56,13 @@ impl<'t> SessionRepository<'t> {
         row: &NewSession,
         expected: Expected,
     ) -> Result<i64, StateStoreError> {
-        if expected != Expected::Any {
-            let current = self.current(&row.id)?;
-            subject(&row.id).may_save(expected, current)?;
-        }
+        let current = self.current(&row.id)?;
+        let subject = subject(&row.id);
+        subject.may_save(expected, current)?;
+        let revision = subject.saved_revision(self.connection, &row.namespace, current)?;
         use sessions as columns;
-        Ok(diesel::insert_into(sessions::table)
-            .values((
-                row,
-                columns::revision.eq(first_revision!(&row.namespace, "session")),
-            ))
+        let upsert = diesel::insert_into(sessions::table)
+            .values((row, columns::revision.eq(revision)))
             .on_conflict((columns::namespace, columns::id))
             .do_update()
             .set((
@@ -80,10 +80,10 @@ impl<'t> SessionRepository<'t> {
                 )
                 .otherwise(columns::created_at)),
                 columns::is_deleted.eq(false),
-                columns::revision.eq(columns::revision + 1),
-            ))
-            .returning(columns::revision)
-            .get_result(self.connection)?)
+                columns::revision.eq(excluded(columns::revision)),
+            ));
+        prepared!(upsert).write(self.connection)?;
+        Ok(revision)
     }
 
     /// The session's record; `None` where there is none or it is soft-deleted.
@@ -129,8 +129,19 @@ impl<'t> SessionRepository<'t> {
     /// # Errors
     /// `NotFound` where there is no such session, `InvalidInput` where it is over, and what [`Expected`] says.
     pub fn touch(&mut self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
-        let change = SessionChange::now(self.scope);
-        self.change_open(id, change, expected)
+        let revision = self.next_if_open(id, expected)?;
+        let now = self.scope.clock.now();
+        let row = self.row(id);
+        // The times are all that moves on.
+        let change = sessions::ended_at.eq(sessions::ended_at);
+        Ok(change!(
+            self.connection,
+            now,
+            sessions,
+            row,
+            revision,
+            change
+        ))
     }
 
     /// Ends the session now, with a final status; gives the row's new revision.
@@ -150,25 +161,29 @@ impl<'t> SessionRepository<'t> {
                 format!("{status} is not an end"),
             ));
         }
-        let now = SessionChange::now(self.scope);
-        let change = SessionChange {
-            status: Some(status),
-            ended_at: Some(now.updated_at),
-            ..now
-        };
-        self.change_open(id, change, expected)
+        let revision = self.next_if_open(id, expected)?;
+        let now = self.scope.clock.now();
+        let row = self.row(id);
+        let change = (
+            sessions::status.eq(status),
+            sessions::ended_at.eq(now.seconds),
+        );
+        Ok(change!(
+            self.connection,
+            now,
+            sessions,
+            row,
+            revision,
+            change
+        ))
     }
 
-    /// Changes a session that must not be over.
-    fn change_open(
-        &mut self,
-        id: &str,
-        change: SessionChange,
-        expected: Expected,
-    ) -> Result<i64, StateStoreError> {
+    /// The next revision of a session that may be changed, and isn't over.
+    fn next_if_open(&mut self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let id = self.scope.limits.id("session_id", id)?;
         let current = self.current(id)?;
-        subject(id).may_change(expected, current)?;
+        let subject = subject(id);
+        let current = subject.may_change(expected, current)?;
         let status = self.get(id)?.map(|record| record.session.status);
         if let Some(status) = status.filter(|status| status.is_final()) {
             return Err(StateStoreError::invalid(
@@ -176,7 +191,7 @@ impl<'t> SessionRepository<'t> {
                 format!("{id:?} is over ({status}): start a new one"),
             ));
         }
-        self.change(id, change)
+        subject.next_revision(current)
     }
 
     /// Soft-deletes the session: it is kept, but no longer found. Gives the row's new revision.
@@ -186,8 +201,9 @@ impl<'t> SessionRepository<'t> {
     pub fn delete(&mut self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let id = self.scope.limits.id("session_id", id)?;
         let current = self.current(id)?;
-        subject(id).may_change(expected, current)?;
-        self.change(id, SessionChange::deletion(self.scope, true))
+        let subject = subject(id);
+        let current = subject.may_change(expected, current)?;
+        self.mark(id, subject.next_revision(current)?, true)
     }
 
     /// Takes a soft-delete back; on a session that isn't deleted it does nothing. Gives the row's revision.
@@ -197,11 +213,12 @@ impl<'t> SessionRepository<'t> {
     pub fn undelete(&mut self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let id = self.scope.limits.id("session_id", id)?;
         let current = self.current(id)?;
-        let current = subject(id).may_touch(expected, current)?;
+        let subject = subject(id);
+        let current = subject.may_touch(expected, current)?;
         if !current.is_deleted {
             return Ok(current.revision);
         }
-        self.change(id, SessionChange::deletion(self.scope, false))
+        self.mark(id, subject.next_revision(current)?, false)
     }
 
     /// Removes the session for good, deleted or not.
@@ -221,14 +238,25 @@ impl<'t> SessionRepository<'t> {
         Ok(())
     }
 
-    fn change(&mut self, id: &str, change: SessionChange) -> Result<i64, StateStoreError> {
-        let row = sessions::table
-            .filter(sessions::namespace.eq(self.scope.namespace.as_str()))
-            .filter(sessions::id.eq(id));
-        Ok(diesel::update(row)
-            .set((change, sessions::revision.eq(sessions::revision + 1)))
-            .returning(sessions::revision)
-            .get_result(self.connection)?)
+    fn mark(&mut self, id: &str, revision: i64, is_deleted: bool) -> Result<i64, StateStoreError> {
+        let now = self.scope.clock.now();
+        let row = self.row(id);
+        let change = sessions::is_deleted.eq(is_deleted);
+        Ok(change!(
+            self.connection,
+            now,
+            sessions,
+            row,
+            revision,
+            change
+        ))
+    }
+
+    fn row(&self, id: &str) -> OneRow<'t> {
+        let namespace = self.scope.namespace.as_str();
+        sessions::namespace
+            .eq(namespace)
+            .and(sessions::id.eq(id.to_owned()))
     }
 
     fn current(&mut self, id: &str) -> Result<Option<Current>, StateStoreError> {

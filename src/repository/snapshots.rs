@@ -4,6 +4,8 @@ use diesel::dsl::not;
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
+use super::dialect::changes;
+use super::prepared::prepared;
 use super::revision::{Current, Subject, first_revision};
 use super::{AgentRepository, Connection, in_sequence, whole_list};
 use crate::error::StateStoreError;
@@ -47,7 +49,7 @@ impl<'t> SnapshotRepository<'t> {
         use diesel::sql_types::{BigInt, Nullable, Text};
         let namespace = self.scope.namespace.as_str();
         // The row is copied inside SQLite, in its stored form: a compressed state stays compressed.
-        let copied = agent::table
+        let copy = agent::table
             .filter(agent::key.eq(&snapshot.agent_key))
             .filter(not(agent::is_deleted))
             .select((
@@ -82,8 +84,9 @@ impl<'t> SnapshotRepository<'t> {
                 state_snapshots::expires_at,
                 state_snapshots::revision,
                 state_snapshots::recorded_at,
-            ))
-            .execute(self.connection)?;
+            ));
+        prepared!(copy).write(self.connection)?;
+        let copied: i64 = diesel::select(changes()).get_result(self.connection)?;
         if copied == 0 {
             return Err(StateStoreError::not_found("agent", &snapshot.agent_id));
         }
@@ -184,17 +187,16 @@ impl<'t> SnapshotRepository<'t> {
     ) -> Result<i64, StateStoreError> {
         let change = SnapshotChange::prepare(self.scope, options)?;
         let current = self.current(id)?;
-        subject(id).may_change(expected, current)?;
+        let subject = subject(id);
+        let current = subject.may_change(expected, current)?;
+        let revision = subject.next_revision(current)?;
         let one = state_snapshots::table
             .filter(state_snapshots::namespace.eq(self.scope.namespace.as_str()))
             .filter(state_snapshots::id.eq(id));
-        Ok(diesel::update(one)
-            .set((
-                change,
-                state_snapshots::revision.eq(state_snapshots::revision + 1),
-            ))
-            .returning(state_snapshots::revision)
-            .get_result(self.connection)?)
+        diesel::update(one)
+            .set((change, state_snapshots::revision.eq(revision)))
+            .execute(self.connection)?;
+        Ok(revision)
     }
 
     /// Removes a snapshot for good.

@@ -1,18 +1,17 @@
 //! Tasks.
 
-use diesel::dsl::{case_when, not};
+use diesel::dsl::{And, Eq, case_when, not};
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use diesel::upsert::excluded;
 use uuid::Uuid;
 
-use super::revision::{Current, Subject, first_revision};
+use super::prepared::prepared;
+use super::revision::{Current, Subject, change};
 use super::{Connection, in_sequence, whole_list};
 use crate::error::StateStoreError;
 use crate::expected::Expected;
-use crate::models::{
-    NewTask, Scope, Task, TaskChange, TaskFilter, TaskRecord, TaskRow, TaskStatus,
-};
+use crate::models::{NewTask, Scope, Task, TaskFilter, TaskRecord, TaskRow, TaskStatus};
 use crate::page::{Page, PageRequest, SequenceBounds};
 use crate::schema::tasks;
 
@@ -21,6 +20,9 @@ pub struct TaskRepository<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
 }
+
+/// Picks one row by its key.
+type OneRow<'t> = And<Eq<tasks::namespace, &'t str>, Eq<tasks::id, String>>;
 
 impl<'t> TaskRepository<'t> {
     pub(super) fn new(connection: &'t mut Connection, scope: &'t Scope) -> Self {
@@ -49,16 +51,13 @@ impl<'t> TaskRepository<'t> {
         row: &NewTask,
         expected: Expected,
     ) -> Result<i64, StateStoreError> {
-        if expected != Expected::Any {
-            let current = self.current(&row.id)?;
-            subject(&row.id).may_save(expected, current)?;
-        }
+        let current = self.current(&row.id)?;
+        let subject = subject(&row.id);
+        subject.may_save(expected, current)?;
+        let revision = subject.saved_revision(self.connection, &row.namespace, current)?;
         use tasks as columns;
-        Ok(diesel::insert_into(tasks::table)
-            .values((
-                row,
-                columns::revision.eq(first_revision!(&row.namespace, "task")),
-            ))
+        let upsert = diesel::insert_into(tasks::table)
+            .values((row, columns::revision.eq(revision)))
             .on_conflict((columns::namespace, columns::id))
             .do_update()
             .set((
@@ -76,10 +75,10 @@ impl<'t> TaskRepository<'t> {
                 )
                 .otherwise(columns::created_at)),
                 columns::is_deleted.eq(false),
-                columns::revision.eq(columns::revision + 1),
-            ))
-            .returning(columns::revision)
-            .get_result(self.connection)?)
+                columns::revision.eq(excluded(columns::revision)),
+            ));
+        prepared!(upsert).write(self.connection)?;
+        Ok(revision)
     }
 
     /// The task's record; `None` where there is none or it is soft-deleted.
@@ -140,12 +139,13 @@ impl<'t> TaskRepository<'t> {
     ) -> Result<i64, StateStoreError> {
         let id = id.to_string();
         let current = self.current(&id)?;
-        subject(&id).may_change(expected, current)?;
-        let change = TaskChange {
-            status: Some(status),
-            ..TaskChange::now(self.scope)
-        };
-        self.change(&id, change)
+        let subject = subject(&id);
+        let current = subject.may_change(expected, current)?;
+        let revision = subject.next_revision(current)?;
+        let now = self.scope.clock.now();
+        let row = self.row(&id);
+        let change = tasks::status.eq(status);
+        Ok(change!(self.connection, now, tasks, row, revision, change))
     }
 
     /// Soft-deletes the task: it is kept, but no longer found. Gives the row's new revision.
@@ -155,8 +155,9 @@ impl<'t> TaskRepository<'t> {
     pub fn delete(&mut self, id: &Uuid, expected: Expected) -> Result<i64, StateStoreError> {
         let id = id.to_string();
         let current = self.current(&id)?;
-        subject(&id).may_change(expected, current)?;
-        self.change(&id, TaskChange::deletion(self.scope, true))
+        let subject = subject(&id);
+        let current = subject.may_change(expected, current)?;
+        self.mark(&id, subject.next_revision(current)?, true)
     }
 
     /// Takes a soft-delete back; on a task that isn't deleted it does nothing. Gives the row's revision.
@@ -166,11 +167,12 @@ impl<'t> TaskRepository<'t> {
     pub fn undelete(&mut self, id: &Uuid, expected: Expected) -> Result<i64, StateStoreError> {
         let id = id.to_string();
         let current = self.current(&id)?;
-        let current = subject(&id).may_touch(expected, current)?;
+        let subject = subject(&id);
+        let current = subject.may_touch(expected, current)?;
         if !current.is_deleted {
             return Ok(current.revision);
         }
-        self.change(&id, TaskChange::deletion(self.scope, false))
+        self.mark(&id, subject.next_revision(current)?, false)
     }
 
     /// Removes the task for good, deleted or not.
@@ -190,14 +192,18 @@ impl<'t> TaskRepository<'t> {
         Ok(())
     }
 
-    fn change(&mut self, id: &str, change: TaskChange) -> Result<i64, StateStoreError> {
-        let row = tasks::table
-            .filter(tasks::namespace.eq(self.scope.namespace.as_str()))
-            .filter(tasks::id.eq(id));
-        Ok(diesel::update(row)
-            .set((change, tasks::revision.eq(tasks::revision + 1)))
-            .returning(tasks::revision)
-            .get_result(self.connection)?)
+    fn mark(&mut self, id: &str, revision: i64, is_deleted: bool) -> Result<i64, StateStoreError> {
+        let now = self.scope.clock.now();
+        let row = self.row(id);
+        let change = tasks::is_deleted.eq(is_deleted);
+        Ok(change!(self.connection, now, tasks, row, revision, change))
+    }
+
+    fn row(&self, id: &str) -> OneRow<'t> {
+        let namespace = self.scope.namespace.as_str();
+        tasks::namespace
+            .eq(namespace)
+            .and(tasks::id.eq(id.to_owned()))
     }
 
     fn current(&mut self, id: &str) -> Result<Option<Current>, StateStoreError> {

@@ -3,6 +3,8 @@
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 
+use super::dialect::last_insert_rowid;
+use super::prepared::prepared;
 use super::{Connection, in_sequence, whole_list};
 use crate::error::StateStoreError;
 use crate::models::{
@@ -33,10 +35,9 @@ impl<'t> TransitionRepository<'t> {
     }
 
     pub(crate) fn put(&mut self, row: &NewTransition) -> Result<i64, StateStoreError> {
-        Ok(diesel::insert_into(state_transitions::table)
-            .values(row)
-            .returning(state_transitions::seq)
-            .get_result(self.connection)?)
+        let insert = diesel::insert_into(state_transitions::table).values(row);
+        prepared!(insert).write(self.connection)?;
+        Ok(diesel::select(last_insert_rowid()).get_result(self.connection)?)
     }
 
     /// A page of transitions.
