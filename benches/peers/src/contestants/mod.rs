@@ -1,22 +1,39 @@
 //! Who takes part, and in what.
 
+mod deadpool_diesel;
+mod deadpool_sqlite;
 mod descartes;
+mod diesel_queries;
+mod diesel_rows;
 mod raw;
 mod rusqlite_thread;
+mod tokio_rusqlite;
 
 use anyhow::{Result, bail};
 use harness::{Action, Job, Report, StateSize, Workload, run_asynchronous, run_synchronous};
 
+use deadpool_diesel::DeadpoolDiesel;
+use deadpool_sqlite::DeadpoolSqlite;
 use descartes::Descartes;
 pub(crate) use descartes::{agent, event, task, transition};
 use rusqlite_thread::Rusqlite;
+use tokio_rusqlite::TokioRusqlite;
 
 /// What all ratios are to.
 pub(crate) const BASELINE: &str = "rusqlite";
 
 /// In the order of the tables.
-pub(crate) const CONTESTANTS: [&str; 4] =
-    [BASELINE, "rusqlite-64", "rusqlite-fts", "descartes-state"];
+pub(crate) const CONTESTANTS: [&str; 9] = [
+    BASELINE,
+    "rusqlite-64",
+    "rusqlite-fts",
+    "tokio-rusqlite",
+    "deadpool-sqlite",
+    "deadpool-diesel",
+    "sqlx",
+    "descartes-state",
+    "descartes-state-pool",
+];
 
 /// Whether a contestant has anything to show in a workload.
 pub(crate) fn takes_part(contestant: &str, workload: &Workload) -> bool {
@@ -41,6 +58,8 @@ pub(crate) fn takes_part(contestant: &str, workload: &Workload) -> bool {
         }
         "rusqlite-64" => is_small_write && workload.tasks >= 64,
         "rusqlite-fts" => matches!(action, Action::Search(_)),
+        // Diesel binds no BLOB as text, and whoever uses it naively doesn't compress.
+        "deadpool-diesel" if matches!(action, Action::Save { compress: true, .. }) => false,
         // The ticker needs a runtime, and is about what our store does on it.
         _ => action != Action::Ticker,
     }
@@ -57,6 +76,9 @@ pub(crate) fn run(job: &Job) -> Result<Report> {
         "descartes-state-pool" => {
             run_asynchronous(job, sqlite, |setup| Descartes::open(setup, false))
         }
+        "tokio-rusqlite" => run_asynchronous(job, sqlite, TokioRusqlite::open),
+        "deadpool-sqlite" => run_asynchronous(job, sqlite, DeadpoolSqlite::open),
+        "deadpool-diesel" => run_asynchronous(job, sqlite, DeadpoolDiesel::open),
         other => bail!("there is no contestant {other:?} here"),
     }
 }
