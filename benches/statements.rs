@@ -5,32 +5,31 @@
 //! durability, so that no fsync is in them either. `-- --save-baseline NAME` keeps a run, `-- --baseline NAME` compares
 //! with it, `-- TEXT` runs only what has the text in its name.
 
+mod samples;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use descartes_state::serde_json::json;
-use descartes_state::uuid::Uuid;
 use descartes_state::{
-    ActorType, AgentFilter, AgentState, Durability, Event, EventFilter, Expected, PageRequest,
-    Session, SessionFilter, SnapshotFilter, SnapshotOptions, SqliteStateStore, StateStoreError,
-    StoreOptions, Task, TaskFilter, TaskStatus, Transaction, TransitionDraft, TransitionFilter,
+    AgentFilter, Durability, Event, EventFilter, Expected, PageRequest, SessionFilter,
+    SnapshotFilter, SnapshotOptions, SqliteStateStore, StateStoreError, StoreOptions, TaskFilter,
+    Transaction, TransitionFilter,
+};
+use samples::{
+    AGENTS, COMMON_WORD, PAGE, RARE_WORD, agent, agent_id, event, known_agent, session, session_id,
+    task, task_id, transition,
 };
 use tokio::runtime::Runtime;
 
 type Outcome<T> = Result<T, StateStoreError>;
 
-const AGENTS: u64 = 1_000;
+/// Events in the store.
 const EVENTS: u64 = 10_000;
-const EVENTS_OF_A_SESSION: u64 = 500;
 /// Events that one bulk append takes.
 const BULK: u64 = 1_000;
-/// Rows of every list.
-const PAGE: u32 = 100;
-/// In every fourth event, and in every five-hundredth.
-const WORDS: [(&str, u64); 2] = [("compiler", 4), ("zanzibar", 500)];
 
 criterion_group!(benches, statements, calls);
 criterion_main!(benches);
@@ -80,10 +79,10 @@ fn events(rig: &Rig, group: &mut Group<'_>) {
         let page = page.clone();
         move |tx, ()| tx.events().list(&session, &page)
     });
-    for (name, (word, _)) in ["events/search common", "events/search rare"]
-        .into_iter()
-        .zip(WORDS)
-    {
+    for (name, word) in [
+        ("events/search common", COMMON_WORD),
+        ("events/search rare", RARE_WORD),
+    ] {
         let page = page.clone();
         rig.statement(group, name, nothing, move |tx, ()| {
             tx.events().search(word, &EventFilter::default(), &page)
@@ -207,7 +206,7 @@ impl Rig {
         let (store, snapshot) = done(runtime.block_on(async {
             let options = StoreOptions::default().durability(Durability::Relaxed);
             let store = SqliteStateStore::temporary_with(options).await?;
-            let snapshot = store.transact(fill).await?;
+            let snapshot = store.transact(|tx| samples::fill(tx, EVENTS)).await?;
             Ok::<_, StateStoreError>((store, snapshot))
         }));
         Self {
@@ -276,97 +275,4 @@ fn done<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn fill(tx: &mut Transaction<'_>) -> Outcome<String> {
-    for number in 0..AGENTS {
-        tx.agents().save(&agent(number))?;
-        tx.tasks().save(&task(number))?;
-        tx.sessions().start(&session(number))?;
-        tx.transitions().record(&transition(0))?;
-    }
-    let events: Vec<Event> = (0..EVENTS).map(event).collect();
-    tx.events().append_all(&events)?;
-    for _ in 0..PAGE {
-        tx.snapshots()
-            .create(&agent_id(0), &SnapshotOptions::default())?;
-    }
-    tx.snapshots()
-        .create(&agent_id(0), &SnapshotOptions::default())
-}
-
 fn nothing(_number: u64) {}
-
-fn agent_id(number: u64) -> String {
-    format!("agent_{:05}", number % AGENTS)
-}
-
-/// One that is in the store.
-fn known_agent(number: u64) -> AgentState {
-    agent(number % AGENTS)
-}
-
-fn agent(number: u64) -> AgentState {
-    let steps: Vec<u64> = (number..number + 60).collect();
-    AgentState {
-        agent_id: format!("agent_{number:05}"),
-        name: format!("Worker {number}"),
-        status: "running".to_owned(),
-        metadata: json!({ "type": "worker", "capacity": 100, "tags": ["production", "linux"] }),
-        state_data: json!({ "tasks_processed": number, "steps": steps }).to_string(),
-        created_at: 1_763_856_000,
-        updated_at: 1_763_856_000,
-        version: 1,
-    }
-}
-
-/// A new one at every call: about 400 bytes of content.
-fn event(number: u64) -> Event {
-    let mut content =
-        format!("Step {number}: the agent opened a file and ran the tests. ").repeat(7);
-    for (word, every) in WORDS {
-        if number.is_multiple_of(every) {
-            content.push_str(word);
-            content.push(' ');
-        }
-    }
-    Event {
-        id: Uuid::now_v7(),
-        event_type: "observation".to_owned(),
-        timestamp: 1_763_856_000,
-        session_id: session_id(number / EVENTS_OF_A_SESSION),
-        actor_type: ActorType::Agent,
-        actor_id: agent_id(number),
-        content,
-        metadata: Some(json!({ "step": number })),
-        git_commit: None,
-    }
-}
-
-fn transition(number: u64) -> TransitionDraft {
-    let state = |status: &str| json!({ "status": status, "iteration": number }).to_string();
-    TransitionDraft::new(agent_id(number), state("idle"), state("running")).reason("started")
-}
-
-fn task_id(number: u64) -> Uuid {
-    Uuid::from_u128(u128::from(number % AGENTS) + 1)
-}
-
-fn task(number: u64) -> Task {
-    Task {
-        id: task_id(number),
-        title: format!("Process batch {number}"),
-        description: Some("Process an incoming batch of data, and report what failed".to_owned()),
-        status: TaskStatus::InProgress,
-        assigned_to: Some(agent_id(number)),
-        created_at: 1_763_856_000,
-        updated_at: 1_763_856_000,
-        metadata: Some(json!({ "batch_size": 1000 })),
-    }
-}
-
-fn session_id(number: u64) -> String {
-    format!("session_{:05}", number % AGENTS)
-}
-
-fn session(number: u64) -> Session {
-    Session::new(session_id(number), agent_id(number)).metadata(json!({ "host": "one" }))
-}
