@@ -10,7 +10,7 @@ pub(crate) struct Arguments {
     /// Ends within 90 seconds: what the goals need, three short rounds
     #[arg(long)]
     pub(crate) quick: bool,
-    /// A few seconds: every contestant and workload, a handful of operations, no meaningful numbers
+    /// Some seconds: every contestant and workload, a handful of operations, no meaningful numbers
     #[arg(long, conflicts_with = "quick")]
     pub(crate) tiny: bool,
     /// Only these workloads, or those whose names begin so (may be repeated)

@@ -5,6 +5,7 @@ mod child;
 mod contestants;
 mod extras;
 mod files;
+mod goals;
 mod plan;
 mod prepare;
 mod results;
@@ -112,6 +113,12 @@ fn measure(
 
     let results = Runner::new(plan, &prepared, directory, data, seed)?.run(&mut lines)?;
     tables::print(plan, &results);
+    tables::print_circumstances(&results);
+    if arguments.tiny {
+        println!("\nToo few operations to say anything about the goals.");
+    } else {
+        goals::print(&results);
+    }
     tables::print_errors(&results);
     Ok(results)
 }

@@ -14,6 +14,7 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
     pub(crate) warm_up_seconds: f64,
+    /// At the most so many of a single task; one of each where there are many.
     pub(crate) operations: Option<u64>,
     pub(crate) scale: Scale,
     /// Times that each fsync probe writes.
@@ -53,7 +54,7 @@ impl Plan {
             workloads,
             contestants,
             rounds: 5,
-            seconds: 0.6,
+            seconds: 0.7,
             warm_up_seconds: 0.1,
             operations: None,
             scale: Scale::FULL,
@@ -63,7 +64,7 @@ impl Plan {
             Self {
                 rounds: 1,
                 seconds: 5.0,
-                warm_up_seconds: 5.0,
+                warm_up_seconds: 0.0,
                 operations: Some(3),
                 scale: Scale::TINY,
                 probes: 3,
@@ -110,7 +111,7 @@ impl Plan {
     /// About how long it will take; the rest of a child's life is copying, starting, probing and checking.
     pub(crate) fn estimate(&self) -> Duration {
         let (each, preparing) = if self.operations.is_some() {
-            (0.03, 2.0)
+            (0.05, 2.0)
         } else {
             (self.seconds + self.warm_up_seconds + 0.12, 12.0)
         };
@@ -122,7 +123,7 @@ fn chosen(arguments: &Arguments) -> Result<(Vec<Workload>, Vec<String>)> {
     let all = workloads();
     for name in &arguments.workload {
         ensure!(
-            all.iter().any(|workload| workload.name.starts_with(name)),
+            all.iter().any(|workload| is_meant(name, &workload.name)),
             "there is no workload {name:?}; there are: {}",
             names(&all)
         );
@@ -140,13 +141,10 @@ fn chosen(arguments: &Arguments) -> Result<(Vec<Workload>, Vec<String>)> {
             let name = workload.name.as_str();
             match arguments.workload.is_empty() {
                 true => !arguments.quick || QUICK_WORKLOADS.contains(&name),
-                // A name may be the beginning of several.
-                false => arguments.workload.iter().any(|wanted| {
-                    name == wanted
-                        || name
-                            .strip_prefix(wanted.as_str())
-                            .is_some_and(|rest| rest.starts_with('_'))
-                }),
+                false => arguments
+                    .workload
+                    .iter()
+                    .any(|wanted| is_meant(wanted, name)),
             }
         })
         .collect();
@@ -159,6 +157,12 @@ fn chosen(arguments: &Arguments) -> Result<(Vec<Workload>, Vec<String>)> {
         .map(|name| (*name).to_owned())
         .collect();
     Ok((workloads, contestants))
+}
+
+/// A name may be the beginning of several.
+fn is_meant(wanted: &str, name: &str) -> bool {
+    name.strip_prefix(wanted)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
 fn names(workloads: &[Workload]) -> String {

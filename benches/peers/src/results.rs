@@ -53,10 +53,14 @@ pub(crate) struct Results {
     /// By workload, contestant and round.
     reports: BTreeMap<(String, String, usize), Report>,
     errors: Vec<Measurement>,
+    /// Times of the fsync probes, in nanoseconds.
+    probes: Vec<u64>,
 }
 
 impl Results {
     pub(crate) fn add(&mut self, measurement: Measurement) {
+        self.probes
+            .extend([measurement.fsync_before, measurement.fsync_after]);
         match &measurement.report {
             Some(report) if measurement.error.is_none() => {
                 let key = (
@@ -72,6 +76,22 @@ impl Results {
 
     pub(crate) fn errors(&self) -> &[Measurement] {
         &self.errors
+    }
+
+    pub(crate) fn probes(&self) -> impl Iterator<Item = u64> {
+        self.probes.iter().copied()
+    }
+
+    /// Who ran on which SQLite.
+    pub(crate) fn sqlite_versions(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for ((_, contestant, _), report) in &self.reports {
+            let contestants = versions.entry(&report.sqlite).or_default();
+            if !contestants.contains(&contestant.as_str()) {
+                contestants.push(contestant);
+            }
+        }
+        versions
     }
 
     /// A contestant's reports in a workload, with their rounds.

@@ -124,7 +124,10 @@ impl<'r> Runner<'r> {
             data: self.data.clone(),
             seconds: self.plan.seconds,
             warm_up_seconds: self.plan.warm_up_seconds,
-            operations: self.plan.operations,
+            operations: match workload.tasks {
+                1 => self.plan.operations,
+                _ => self.plan.operations.map(|_| 1),
+            },
             scale: self.plan.scale,
             seed,
         };

@@ -119,3 +119,23 @@ pub(crate) fn print_errors(results: &Results) {
         );
     }
 }
+
+/// Prints how evenly the disk worked meanwhile, and whose SQLite is which.
+pub(crate) fn print_circumstances(results: &Results) {
+    let fsync = Spread::of(
+        results
+            .probes()
+            .map(|nanoseconds| nanoseconds as f64 / 1000.0),
+    );
+    if let Some(fsync) = fsync {
+        println!(
+            "\nAppend of 4 KiB and fdatasync between the measurements: {} / {} / {} µs (min / median / max).",
+            short(fsync.min),
+            short(fsync.median),
+            short(fsync.max)
+        );
+    }
+    for (sqlite, contestants) in results.sqlite_versions() {
+        println!("SQLite {sqlite}: {}.", contestants.join(", "));
+    }
+}

@@ -78,7 +78,7 @@ async fn begin(writer: &SqlitePool) -> Result<Transaction<'_, Sqlite>> {
 async fn save(executor: impl SqliteExecutor<'_>, agent: &Agent, compress: bool) -> Result<i64> {
     let body = encode_body(&agent.state_data, compress)?;
     let codec = body.codec();
-    let query = sqlx::query(statements::SAVE_AGENT)
+    let query = sqlx::query(statements::SAVE_AGENT_RETURNING)
         .bind(&agent.agent_id)
         .bind(NAMESPACE)
         .bind(&agent.agent_id)
@@ -102,7 +102,7 @@ async fn save(executor: impl SqliteExecutor<'_>, agent: &Agent, compress: bool) 
 
 async fn append(executor: impl SqliteExecutor<'_>, event: &Event) -> Result<i64> {
     let now = UnixTime::now();
-    let rows = sqlx::query(statements::APPEND_EVENT)
+    let done = sqlx::query(statements::APPEND_EVENT)
         .bind(NAMESPACE)
         .bind(event.id.to_string())
         .bind(&event.event_type)
@@ -115,9 +115,9 @@ async fn append(executor: impl SqliteExecutor<'_>, event: &Event) -> Result<i64>
         .bind(event.git_commit.as_deref())
         .bind(now.seconds)
         .bind(now.micros)
-        .fetch_all(executor)
+        .execute(executor)
         .await?;
-    only(&rows)
+    Ok(done.last_insert_rowid())
 }
 
 async fn index(executor: impl SqliteExecutor<'_>) -> Result<()> {
@@ -129,7 +129,7 @@ async fn index(executor: impl SqliteExecutor<'_>) -> Result<()> {
 
 async fn record(executor: impl SqliteExecutor<'_>, transition: &Transition) -> Result<i64> {
     let now = UnixTime::now();
-    let rows = sqlx::query(statements::RECORD_TRANSITION)
+    let done = sqlx::query(statements::RECORD_TRANSITION)
         .bind(NAMESPACE)
         .bind(Uuid::now_v7().to_string())
         .bind(&transition.agent_id)
@@ -141,13 +141,13 @@ async fn record(executor: impl SqliteExecutor<'_>, transition: &Transition) -> R
         .bind(now.seconds)
         .bind(rows::text_of(transition.metadata.as_ref())?)
         .bind(now.micros)
-        .fetch_all(executor)
+        .execute(executor)
         .await?;
-    only(&rows)
+    Ok(done.last_insert_rowid())
 }
 
 async fn save_task(executor: impl SqliteExecutor<'_>, task: &Task) -> Result<i64> {
-    let rows = sqlx::query(statements::SAVE_TASK)
+    let rows = sqlx::query(statements::SAVE_TASK_RETURNING)
         .bind(NAMESPACE)
         .bind(task.id.to_string())
         .bind(&task.title)

@@ -123,27 +123,42 @@ pub(super) fn within(
     }
 }
 
-/// Gives the new revision. `query_one` steps to the end, where an autocommit may still fail.
+/// Gives the new revision.
 fn save(connection: &Connection, agent: &Agent, compress: bool) -> Result<i64> {
     let body = encode_body(&agent.state_data, compress)?;
-    let mut statement = connection.prepare_cached(statements::SAVE_AGENT)?;
-    Ok(statement.query_one(
-        params![
-            agent.agent_id,
-            NAMESPACE,
-            agent.agent_id,
-            agent.name,
-            agent.status,
-            serde_json::to_string(&agent.metadata)?,
-            BoundBody(&body),
-            body.codec(),
-            agent.version,
-            agent.created_at,
-            agent.updated_at,
-            UnixTime::now().micros,
-        ],
-        |row| row.get(0),
-    )?)
+    let metadata = serde_json::to_string(&agent.metadata)?;
+    let row = params![
+        agent.agent_id,
+        NAMESPACE,
+        agent.agent_id,
+        agent.name,
+        agent.status,
+        metadata,
+        BoundBody(&body),
+        body.codec(),
+        agent.version,
+        agent.created_at,
+        agent.updated_at,
+        UnixTime::now().micros,
+    ];
+    if connection.is_autocommit() {
+        return returning(connection, statements::SAVE_AGENT_RETURNING, row);
+    }
+    connection
+        .prepare_cached(statements::SAVE_AGENT)?
+        .execute(row)?;
+    returning(
+        connection,
+        statements::AGENT_REVISION,
+        params![agent.agent_id],
+    )
+}
+
+/// The one number that a statement gives. `query_one` steps to the end, where an autocommit may still fail.
+fn returning(connection: &Connection, sql: &str, parameters: &[&dyn ToSql]) -> Result<i64> {
+    Ok(connection
+        .prepare_cached(sql)?
+        .query_one(parameters, |row| row.get(0))?)
 }
 
 struct BoundBody<'a>(&'a Body<'a>);
@@ -165,9 +180,9 @@ fn append(connection: &Connection, event: &Event) -> Result<i64> {
         .as_ref()
         .map(serde_json::to_string)
         .transpose()?;
-    let mut statement = connection.prepare_cached(statements::APPEND_EVENT)?;
-    Ok(statement.query_one(
-        params![
+    connection
+        .prepare_cached(statements::APPEND_EVENT)?
+        .execute(params![
             NAMESPACE,
             event.id.to_string(),
             event.event_type,
@@ -180,9 +195,8 @@ fn append(connection: &Connection, event: &Event) -> Result<i64> {
             event.git_commit,
             now.seconds,
             now.micros,
-        ],
-        |row| row.get(0),
-    )?)
+        ])?;
+    Ok(connection.last_insert_rowid())
 }
 
 fn record(connection: &Connection, transition: &Transition) -> Result<i64> {
@@ -192,9 +206,9 @@ fn record(connection: &Connection, transition: &Transition) -> Result<i64> {
         .as_ref()
         .map(serde_json::to_string)
         .transpose()?;
-    let mut statement = connection.prepare_cached(statements::RECORD_TRANSITION)?;
-    Ok(statement.query_one(
-        params![
+    connection
+        .prepare_cached(statements::RECORD_TRANSITION)?
+        .execute(params![
             NAMESPACE,
             Uuid::now_v7().to_string(),
             transition.agent_id,
@@ -206,9 +220,8 @@ fn record(connection: &Connection, transition: &Transition) -> Result<i64> {
             now.seconds,
             metadata,
             now.micros,
-        ],
-        |row| row.get(0),
-    )?)
+        ])?;
+    Ok(connection.last_insert_rowid())
 }
 
 fn save_task(connection: &Connection, task: &Task) -> Result<i64> {
@@ -217,22 +230,30 @@ fn save_task(connection: &Connection, task: &Task) -> Result<i64> {
         .as_ref()
         .map(serde_json::to_string)
         .transpose()?;
-    let mut statement = connection.prepare_cached(statements::SAVE_TASK)?;
-    Ok(statement.query_one(
-        params![
-            NAMESPACE,
-            task.id.to_string(),
-            task.title,
-            task.description,
-            task.status,
-            task.assigned_to,
-            task.created_at,
-            task.updated_at,
-            metadata,
-            UnixTime::now().micros,
-        ],
-        |row| row.get(0),
-    )?)
+    let id = task.id.to_string();
+    let row = params![
+        NAMESPACE,
+        id,
+        task.title,
+        task.description,
+        task.status,
+        task.assigned_to,
+        task.created_at,
+        task.updated_at,
+        metadata,
+        UnixTime::now().micros,
+    ];
+    if connection.is_autocommit() {
+        return returning(connection, statements::SAVE_TASK_RETURNING, row);
+    }
+    connection
+        .prepare_cached(statements::SAVE_TASK)?
+        .execute(row)?;
+    returning(
+        connection,
+        statements::TASK_REVISION,
+        params![NAMESPACE, id],
+    )
 }
 
 fn load(connection: &Connection, key: &str) -> Result<Option<AgentRecord>> {
