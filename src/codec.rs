@@ -68,6 +68,20 @@ impl Encoded {
             Self::Zstd(_) => Codec::Zstd,
         }
     }
+
+    /// The text; never more than `ceiling` bytes, whatever a damaged frame says of its size.
+    pub(crate) fn decode(self, ceiling: usize) -> Result<String, String> {
+        let bytes = match self {
+            Self::Text(text) => return Ok(text),
+            Self::Zstd(bytes) => bytes,
+        };
+        let mut text = Vec::new();
+        zstd::stream::read::Decoder::new(bytes.as_slice())
+            .and_then(|decoder| decoder.take(ceiling as u64 + 1).read_to_end(&mut text))
+            .map_err(|error| format!("zstd: {error}"))?;
+        within("state", text.len(), ceiling, "bytes").map_err(|error| error.to_string())?;
+        String::from_utf8(text).map_err(|error| format!("not UTF-8: {error}"))
+    }
 }
 
 impl Compression {
@@ -89,27 +103,11 @@ impl Compression {
     }
 }
 
-/// The text of a stored body; never more than `ceiling` bytes, whatever a damaged frame says of its size.
-pub(crate) fn decode(codec: Codec, bytes: Vec<u8>, ceiling: usize) -> Result<String, String> {
-    let bytes = match codec {
-        Codec::Text => bytes,
-        Codec::Zstd => {
-            let mut text = Vec::new();
-            zstd::stream::read::Decoder::new(bytes.as_slice())
-                .and_then(|decoder| decoder.take(ceiling as u64 + 1).read_to_end(&mut text))
-                .map_err(|error| format!("zstd: {error}"))?;
-            within("state", text.len(), ceiling, "bytes").map_err(|error| error.to_string())?;
-            text
-        }
-    };
-    String::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Codec, Compression, Encoded, decode};
+    use super::{Codec, Compression, Encoded};
 
     const ON: Compression = Compression {
         enabled: true,
@@ -121,17 +119,12 @@ mod tests {
         fn every_text_reads_back(text in "\\PC{0,400}", repeat in 1usize..20) {
             let text = text.repeat(repeat);
             let encoded = ON.encode("state", &text).unwrap();
-            let codec = encoded.codec();
-            let bytes = match encoded {
-                Encoded::Text(text) => text.into_bytes(),
-                Encoded::Zstd(bytes) => bytes,
-            };
-            prop_assert_eq!(decode(codec, bytes, text.len()).unwrap(), text);
+            prop_assert_eq!(encoded.decode(text.len()).unwrap(), text);
         }
 
         #[test]
         fn damaged_frames_are_errors_or_text_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(Codec::Zstd, bytes, 1_000);
+            let _ = Encoded::Zstd(bytes).decode(1_000);
         }
     }
 
@@ -139,7 +132,7 @@ mod tests {
     fn a_frame_that_grows_above_the_ceiling_is_refused() {
         let bomb = zstd::bulk::compress(&vec![b'x'; 10_000_000], 1).unwrap();
         assert!(bomb.len() < 10_000);
-        assert!(decode(Codec::Zstd, bomb, 1_000_000).is_err());
+        assert!(Encoded::Zstd(bomb).decode(1_000_000).is_err());
     }
 
     #[test]

@@ -104,6 +104,17 @@ pub enum StateStoreError {
         /// How many operations may wait.
         capacity: usize,
     },
+    /// The write-ahead log is at its limit, because a read that is still open keeps it from being moved into the database.
+    /// Nothing was written.
+    #[error(
+        "the write-ahead log holds {bytes} bytes, its limit is {limit}: end the read that is open (a `read` closure, a connection of `pool()`, another process), and try again"
+    )]
+    LogFull {
+        /// Its size in bytes.
+        bytes: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The operation did not start within the acquire timeout. Nothing was written.
     #[error("{operation} did not start within {waited:?}: the store is busy, try again")]
     Timeout {
@@ -204,7 +215,10 @@ impl StateStoreError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::QueueFull { .. } | Self::Timeout { .. }
+            Self::Busy { .. }
+                | Self::QueueFull { .. }
+                | Self::LogFull { .. }
+                | Self::Timeout { .. }
         )
     }
 

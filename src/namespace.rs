@@ -36,18 +36,27 @@ impl Namespace {
 
     /// `prefix:agent_id`, or the bare id without a prefix. Shown and unique, never parsed.
     pub(crate) fn key(&self, agent_id: &str) -> String {
-        let id = key_part(agent_id);
-        if self.name.is_empty() {
-            id
-        } else {
-            format!("{}:{id}", key_part(&self.name))
+        let mut key = String::with_capacity(self.name.len() + 1 + agent_id.len());
+        if !self.name.is_empty() {
+            push_part(&mut key, &self.name);
+            key.push(':');
         }
+        push_part(&mut key, agent_id);
+        key
     }
 }
 
 /// Encodes what would make two pairs of prefix and id share a key.
-fn key_part(part: &str) -> String {
-    part.replace('%', "%25").replace(':', "%3A")
+fn push_part(key: &mut String, part: &str) {
+    let mut rest = part;
+    while let Some(place) = rest.find(['%', ':']) {
+        let (before, from) = rest.split_at(place);
+        key.push_str(before);
+        key.push_str(if from.starts_with('%') { "%25" } else { "%3A" });
+        // Both are one byte long.
+        rest = &from[1..];
+    }
+    key.push_str(rest);
 }
 
 #[cfg(test)]

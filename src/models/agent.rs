@@ -177,10 +177,10 @@ pub(crate) struct AgentRow {
 
 impl AgentRow {
     pub(crate) fn decode(self, scope: &Scope) -> Result<AgentRecord, StateStoreError> {
-        let label = self.key.label();
+        let key = self.key.key("agent_states", "key")?;
         let place = Place {
             table: "agent_states",
-            key: &label,
+            key: &key,
         };
         let (state_data, codec) = self.state_data.state(
             self.state_data_codec,
@@ -204,7 +204,7 @@ impl AgentRow {
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             is_deleted: self.is_deleted.flag(place, "is_deleted")?,
             codec,
-            key: self.key.text(place, "key")?,
+            key,
         })
     }
 }

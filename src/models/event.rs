@@ -180,14 +180,14 @@ pub(crate) struct EventRow {
 
 impl EventRow {
     pub(crate) fn decode(self) -> Result<EventRecord, StateStoreError> {
-        let label = self.id.label();
+        let id = self.id.key("events", "id")?;
         let place = Place {
             table: "events",
-            key: &label,
+            key: &id,
         };
         Ok(EventRecord {
             event: Event {
-                id: self.id.uuid(place, "id")?,
+                id: place.uuid("id")?,
                 event_type: self.event_type.text(place, "event_type")?,
                 timestamp: self.timestamp.integer(place, "timestamp")?,
                 session_id: self.session_id.text(place, "session_id")?,

@@ -192,10 +192,10 @@ pub(crate) struct SessionRow {
 
 impl SessionRow {
     pub(crate) fn decode(self) -> Result<SessionRecord, StateStoreError> {
-        let label = self.id.label();
+        let id = self.id.key("sessions", "id")?;
         let place = Place {
             table: "sessions",
-            key: &label,
+            key: &id,
         };
         Ok(SessionRecord {
             session: Session {
@@ -204,7 +204,7 @@ impl SessionRow {
                 ended_at: place.optional(self.ended_at, "ended_at", StoredInteger::integer)?,
                 status: self.status.parse(place, "status")?,
                 metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
-                id: self.id.text(place, "id")?,
+                id: id.clone(),
             },
             seq: self.seq.integer(place, "seq")?,
             namespace: self.namespace.text(place, "namespace")?,

@@ -187,10 +187,10 @@ pub(crate) struct SnapshotRow {
 
 impl SnapshotRow {
     pub(crate) fn decode(self, scope: &Scope) -> Result<SnapshotRecord, StateStoreError> {
-        let label = self.id.label();
+        let id = self.id.key("state_snapshots", "id")?;
         let place = Place {
             table: "state_snapshots",
-            key: &label,
+            key: &id,
         };
         let ceiling = scope.limits.decompressed_bytes();
         let (state_data, _) =
@@ -210,7 +210,7 @@ impl SnapshotRow {
             namespace: self.namespace.text(place, "namespace")?,
             revision: self.revision.integer(place, "revision")?,
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
-            id: self.id.text(place, "id")?,
+            id: id.clone(),
         })
     }
 }
@@ -226,13 +226,13 @@ pub(crate) struct SnapshotSummary {
 
 impl SnapshotSummary {
     pub(crate) fn decode(self) -> Result<(String, Option<String>, i64), StateStoreError> {
-        let label = self.id.label();
+        let id = self.id.key("state_snapshots", "id")?;
         let place = Place {
             table: "state_snapshots",
-            key: &label,
+            key: &id,
         };
         Ok((
-            self.id.text(place, "id")?,
+            id.clone(),
             place.optional(self.description, "description", StoredText::text)?,
             self.created_at.integer(place, "created_at")?,
         ))

@@ -16,7 +16,7 @@ use diesel::sqlite::{Sqlite, SqliteType, SqliteValue};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::codec::{Codec, Encoded, decode};
+use crate::codec::{Codec, Encoded};
 use crate::error::StateStoreError;
 
 /// Which row is being decoded, for the error.
@@ -38,6 +38,12 @@ impl Place<'_> {
             column,
             reason: reason.into(),
         }
+    }
+
+    /// The row's key as a UUID.
+    pub(crate) fn uuid(self, column: &'static str) -> Result<Uuid, StateStoreError> {
+        Uuid::parse_str(self.key)
+            .map_err(|error| self.corrupt(column, format!("{:?} is not a UUID: {error}", self.key)))
     }
 
     /// Decodes a nullable column.
@@ -67,20 +73,34 @@ pub(crate) struct StoredText(Result<String, String>);
 impl FromSql<Text, Sqlite> for StoredText {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         Ok(Self(match value.value_type() {
-            Some(SqliteType::Text) => String::from_utf8(value.read_blob().to_vec())
-                .map_err(|error| format!("it is not UTF-8: {error}")),
+            Some(SqliteType::Text) => utf8(&mut value),
             other => Err(wrong_type("text", other)),
         }))
     }
 }
 
+/// The text of a TEXT value. Diesel reads bad UTF-8 with U+FFFD in its place, and copies a text twice to read its bytes:
+/// so they are looked at only where that character is.
+fn utf8(value: &mut SqliteValue<'_, '_, '_>) -> Result<String, String> {
+    let text = value.read_text();
+    if !text.contains(char::REPLACEMENT_CHARACTER) {
+        return Ok(text.to_owned());
+    }
+    String::from_utf8(value.read_blob().to_vec())
+        .map_err(|error| format!("it is not UTF-8: {error}"))
+}
+
 impl StoredText {
-    /// The text for naming a row in an error: whatever can be read of it.
-    pub(crate) fn label(&self) -> String {
-        match &self.0 {
-            Ok(text) => text.clone(),
-            Err(reason) => format!("<{reason}>"),
-        }
+    /// The text that names the row.
+    pub(crate) fn key(
+        self,
+        table: &'static str,
+        column: &'static str,
+    ) -> Result<String, StateStoreError> {
+        self.0.map_err(|reason| {
+            let key = &format!("<{reason}>");
+            Place { table, key }.corrupt(column, reason)
+        })
     }
 
     pub(crate) fn text(
@@ -98,16 +118,6 @@ impl StoredText {
     ) -> Result<Value, StateStoreError> {
         serde_json::from_str(&self.text(place, column)?)
             .map_err(|error| place.corrupt(column, format!("it is not JSON: {error}")))
-    }
-
-    pub(crate) fn uuid(
-        self,
-        place: Place<'_>,
-        column: &'static str,
-    ) -> Result<Uuid, StateStoreError> {
-        let text = self.text(place, column)?;
-        Uuid::parse_str(&text)
-            .map_err(|error| place.corrupt(column, format!("{text:?} is not a UUID: {error}")))
     }
 
     /// An enum, from its one spelling.
@@ -225,17 +235,17 @@ where
     }
 }
 
-/// A state body on its way out: its bytes, whichever of the two the column holds.
+/// A state body on its way out, as whichever of the two the column holds.
 #[derive(Debug, Clone, FromSqlRow)]
-pub(crate) struct StoredBody(Result<Vec<u8>, String>, bool);
+pub(crate) struct StoredBody(Result<Encoded, String>);
 
 impl FromSql<Text, Sqlite> for StoredBody {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
-        Ok(match value.value_type() {
-            Some(SqliteType::Text) => Self(Ok(value.read_blob().to_vec()), true),
-            Some(SqliteType::Binary) => Self(Ok(value.read_blob().to_vec()), false),
-            other => Self(Err(wrong_type("a state body", other)), false),
-        })
+        Ok(Self(match value.value_type() {
+            Some(SqliteType::Text) => utf8(&mut value).map(Encoded::Text),
+            Some(SqliteType::Binary) => Ok(Encoded::Zstd(value.read_blob().to_vec())),
+            other => Err(wrong_type("a state body", other)),
+        }))
     }
 }
 
@@ -271,15 +281,14 @@ impl StoredBody {
         let codec = Codec::from_number(codec.integer(place, columns.codec)?)
             .map_err(|reason| place.corrupt(columns.codec, reason))?;
         let corrupt = |reason: String| place.corrupt(columns.body, reason);
-        let is_text = self.1;
-        let bytes = self.0.map_err(corrupt)?;
-        if is_text != (codec == Codec::Text) {
+        let encoded = self.0.map_err(corrupt)?;
+        if encoded.codec() != codec {
             return Err(corrupt(format!(
                 "its codec says {}, its storage class doesn't",
                 codec.as_str()
             )));
         }
-        let text = decode(codec, bytes, ceiling).map_err(corrupt)?;
+        let text = encoded.decode(ceiling).map_err(corrupt)?;
         Ok((text, codec))
     }
 }

@@ -149,14 +149,14 @@ pub(crate) struct TaskRow {
 
 impl TaskRow {
     pub(crate) fn decode(self) -> Result<TaskRecord, StateStoreError> {
-        let label = self.id.label();
+        let id = self.id.key("tasks", "id")?;
         let place = Place {
             table: "tasks",
-            key: &label,
+            key: &id,
         };
         Ok(TaskRecord {
             task: Task {
-                id: self.id.uuid(place, "id")?,
+                id: place.uuid("id")?,
                 title: self.title.text(place, "title")?,
                 description: place.optional(self.description, "description", StoredText::text)?,
                 status: self.status.parse(place, "status")?,

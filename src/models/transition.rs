@@ -186,10 +186,10 @@ pub(crate) struct TransitionRow {
 
 impl TransitionRow {
     pub(crate) fn decode(self, scope: &Scope) -> Result<TransitionRecord, StateStoreError> {
-        let label = self.id.label();
+        let id = self.id.key("state_transitions", "id")?;
         let place = Place {
             table: "state_transitions",
-            key: &label,
+            key: &id,
         };
         let ceiling = scope.limits.decompressed_bytes();
         let state = |body: StoredBody, codec, columns| {
@@ -198,7 +198,7 @@ impl TransitionRow {
         };
         Ok(TransitionRecord {
             transition: StateTransition {
-                id: self.id.uuid(place, "id")?,
+                id: place.uuid("id")?,
                 agent_id: self.agent_id.text(place, "agent_id")?,
                 state_before: state(self.state_before, self.state_before_codec, STATE_BEFORE)?,
                 state_after: state(self.state_after, self.state_after_codec, STATE_AFTER)?,

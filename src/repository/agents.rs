@@ -2,10 +2,10 @@
 
 use diesel::dsl::{case_when, not};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel::sqlite::Sqlite;
-use diesel::upsert::excluded;
 
-use super::dialect::UnindexedText;
+use super::dialect::{UnindexedText, limited};
 use super::prepared::prepared;
 use super::revision::{Current, Subject, change};
 use super::snapshots::remove as remove_snapshots;
@@ -58,29 +58,32 @@ impl<'t> AgentRepository<'t> {
         subject.may_save(expected, current)?;
         let revision = subject.saved_revision(self.connection, &row.namespace, current)?;
         use agent_states as columns;
-        let upsert = diesel::insert_into(agent_states::table)
-            .values((row, columns::revision.eq(revision)))
-            .on_conflict(columns::key)
-            .do_update()
-            .set((
-                columns::name.eq(excluded(columns::name)),
-                columns::status.eq(excluded(columns::status)),
-                columns::metadata.eq(excluded(columns::metadata)),
-                columns::state_data.eq(excluded(columns::state_data)),
-                columns::state_data_codec.eq(excluded(columns::state_data_codec)),
-                columns::version.eq(excluded(columns::version)),
-                columns::updated_at.eq(excluded(columns::updated_at)),
-                columns::recorded_at.eq(excluded(columns::recorded_at)),
-                // An update keeps the stored time; a deleted row begins anew.
-                columns::created_at.eq(case_when(
-                    columns::is_deleted,
-                    excluded(columns::created_at),
-                )
-                .otherwise(columns::created_at)),
-                columns::is_deleted.eq(false),
-                columns::revision.eq(excluded(columns::revision)),
-            ));
-        prepared!(upsert).write(self.connection)?;
+        if current.is_none() {
+            let insert = diesel::insert_into(agent_states::table)
+                .values((row, columns::revision.eq(revision)));
+            prepared!(insert).write(self.connection)?;
+            return Ok(revision);
+        }
+        // Not an upsert: that would check and build the row twice.
+        let update = diesel::update(agent_states::table.filter(columns::key.eq(&row.key))).set((
+            columns::name.eq(&row.name),
+            columns::status.eq(&row.status),
+            columns::metadata.eq(&row.metadata),
+            columns::state_data.eq(&row.state_data),
+            columns::state_data_codec.eq(row.state_data_codec),
+            columns::version.eq(row.version),
+            columns::updated_at.eq(row.updated_at),
+            columns::recorded_at.eq(row.recorded_at),
+            // An update keeps the stored time; a deleted row begins anew.
+            columns::created_at.eq(case_when(
+                columns::is_deleted,
+                row.created_at.into_sql::<BigInt>(),
+            )
+            .otherwise(columns::created_at)),
+            columns::is_deleted.eq(false),
+            columns::revision.eq(revision),
+        ));
+        prepared!(update).write(self.connection)?;
         Ok(revision)
     }
 
@@ -275,11 +278,11 @@ impl<'t> AgentRepository<'t> {
         query: agent_states::BoxedQuery<'static, Sqlite>,
         rows: i64,
     ) -> Result<Vec<AgentRecord>, StateStoreError> {
-        query
+        let query = query
             .order(agent_states::agent_id.asc())
-            .limit(rows)
-            .select(AgentRow::as_select())
-            .load(self.connection)?
+            .select(AgentRow::as_select());
+        limited(query, rows)
+            .load::<AgentRow>(self.connection)?
             .into_iter()
             .map(|row| row.decode(self.scope))
             .collect()

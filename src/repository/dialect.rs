@@ -1,8 +1,11 @@
 //! What only SQLite says.
 
 use diesel::define_sql_function;
-use diesel::expression::{AsExpression, Expression};
+use diesel::expression::{AsExpression, Expression, ValidGrouping, is_aggregate};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::Sqlite;
 
 define_sql_function! {
     /// The first argument, or the second where the first is NULL.
@@ -21,10 +24,78 @@ define_sql_function! {
 }
 
 // `+column` has the column's value, but no index serves it (<https://www.sqlite.org/optoverview.html>, section 2).
-diesel::prefix_operator!(UnindexedText, "+", Text, backend: diesel::sqlite::Sqlite);
-diesel::prefix_operator!(UnindexedNumber, "+", BigInt, backend: diesel::sqlite::Sqlite);
+diesel::prefix_operator!(UnindexedText, "+", Text, backend: Sqlite);
+diesel::prefix_operator!(UnindexedNumber, "+", BigInt, backend: Sqlite);
 
-diesel::infix_operator!(Matches, " MATCH ", backend: diesel::sqlite::Sqlite);
+// `column IN (query)`, for a query of another type than Diesel's own.
+diesel::infix_operator!(IsAmong, " IN ", backend: Sqlite);
+
+/// A query with `LIMIT (0 + ?)`.
+///
+/// SQLite looks at a bare `LIMIT ?` while it plans, and so prepares the statement anew whenever the number is bound, also
+/// to the same value (DESIGN, "Where the time goes").
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limited<Q> {
+    query: Q,
+    rows: i64,
+}
+
+pub(super) fn limited<Q>(query: Q, rows: i64) -> Limited<Q> {
+    Limited { query, rows }
+}
+
+impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Limited<Q> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.query.walk_ast(pass.reborrow())?;
+        pass.push_sql(" LIMIT (0 + ");
+        pass.push_bind_param::<BigInt, i64>(&self.rows)?;
+        pass.push_sql(")");
+        Ok(())
+    }
+}
+
+impl<Q> QueryId for Limited<Q> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: Query> Query for Limited<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q, C> RunQueryDsl<C> for Limited<Q> {}
+
+/// The numbers that a limited query picks, as the right side of [`IsAmong`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Picked<Q>(pub(super) Limited<Q>);
+
+impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Picked<Q> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        pass.push_sql("(");
+        self.0.walk_ast(pass.reborrow())?;
+        pass.push_sql(")");
+        Ok(())
+    }
+}
+
+impl<Q> QueryId for Picked<Q> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q> Expression for Picked<Q> {
+    type SqlType = BigInt;
+}
+
+impl<Q, Source> AppearsOnTable<Source> for Picked<Q> {}
+impl<Q, Source> SelectableExpression<Source> for Picked<Q> {}
+impl<Q, Grouping> ValidGrouping<Grouping> for Picked<Q> {
+    type IsAggregate = is_aggregate::Never;
+}
+
+diesel::infix_operator!(Matches, " MATCH ", backend: Sqlite);
 
 /// FTS5's `column MATCH expression`.
 pub(super) trait Matching: Expression<SqlType = Text> + Sized {

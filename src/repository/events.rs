@@ -210,7 +210,9 @@ impl<'t> EventRepository<'t> {
         bounds: SequenceBounds,
     ) -> Result<Vec<EventRecord>, StateStoreError> {
         let text = self.scope.limits.search(text)?;
-        let Some(expression) = search::expression(&self.scope.namespace, text) else {
+        let namespace = &self.scope.namespace;
+        let is_shared = search::is_shared(self.connection, namespace)?;
+        let Some(expression) = search::expression(is_shared.then_some(namespace), text) else {
             return Ok(Vec::new());
         };
         if self.pending.unindexed_events {
@@ -231,7 +233,7 @@ impl<'t> EventRepository<'t> {
             UnindexedNumber::new
         );
         page_of!(hits, events_search::rowid, events_search::rowid, bounds)
-            .load(self.connection)?
+            .load::<EventRow>(self.connection)?
             .into_iter()
             .map(EventRow::decode)
             .collect()

@@ -40,7 +40,7 @@ macro_rules! page_of {
             (Order::OldestFirst, None) => $query.order($seq.asc()),
             (Order::OldestFirst, Some(seq)) => $query.filter($cursor.gt(seq)).order($seq.asc()),
         };
-        query.limit(crate::page::fetch(bounds.rows))
+        crate::repository::dialect::limited(query, crate::page::fetch(bounds.rows))
     }};
 }
 use page_of;
@@ -51,18 +51,20 @@ use page_of;
 /// time range is then numbers, not bodies, and it never walks the table by rowid through other namespaces' rows.
 macro_rules! in_sequence {
     ($table:ident, $query:expr, $time:expr, $bounds:expr) => {{
-        use crate::repository::{dialect::UnindexedNumber, page_of};
+        use crate::repository::dialect::{IsAmong, Picked, UnindexedNumber};
+        use crate::repository::page_of;
         let bounds: crate::page::SequenceBounds = $bounds;
         let time: crate::page::TimeRange = $time;
+        let numbers = $query.select($table::seq);
         let picked = if time.is_limited() {
             // Served by the cursor instead, a page of an old time range would read all that is newer or older.
             let cursor = UnindexedNumber::new($table::seq);
-            page_of!($query, $table::seq, cursor, bounds)
+            page_of!(numbers, $table::seq, cursor, bounds)
         } else {
-            page_of!($query, $table::seq, $table::seq, bounds)
+            page_of!(numbers, $table::seq, $table::seq, bounds)
         };
         let rows = $table::table
-            .filter($table::seq.eq_any(picked.select($table::seq)))
+            .filter(IsAmong::new($table::seq, Picked(picked)))
             .into_boxed();
         match bounds.order {
             crate::page::Order::NewestFirst => rows.order($table::seq.desc()),

@@ -1,6 +1,6 @@
 //! Full-text search: the virtual table, and what a person types as an FTS5 expression.
 
-use diesel::dsl::max;
+use diesel::dsl::{max, min};
 use diesel::prelude::*;
 
 use super::Connection;
@@ -59,11 +59,32 @@ pub(crate) fn index_new_events(connection: &mut Connection) -> Result<(), StateS
     Ok(())
 }
 
-/// The FTS5 expression for what a person typed, or `None` where it holds no word.
+/// Whether rows of other namespaces are in the index too.
+///
+/// Only then the namespace's word is asked for: FTS5 walks through all of its rows to find where they meet the other
+/// words', which took eight times as long as a search for a rare word among 100,000 events (`docs/performance.md`). What is
+/// found is checked against the namespace in any case.
+pub(super) fn is_shared(
+    connection: &mut Connection,
+    namespace: &Namespace,
+) -> Result<bool, StateStoreError> {
+    // Two statements: each is one step in an index, one for both reads the whole of it.
+    let first: Option<String> = events::table
+        .select(min(events::namespace))
+        .get_result(connection)?;
+    let last: Option<String> = events::table
+        .select(max(events::namespace))
+        .get_result(connection)?;
+    let only = Some(namespace.as_str());
+    Ok(first.as_deref() != only || last.as_deref() != only)
+}
+
+/// The FTS5 expression for what a person typed, or `None` where it holds no word. Without a namespace it finds every
+/// namespace's rows.
 ///
 /// Each term is a quoted string, so that nothing in it is syntax (<https://www.sqlite.org/fts5.html>, section 3.1).
 /// FTS5 drops a string in which its tokenizer finds no word, and all that remain must match.
-pub(super) fn expression(namespace: &Namespace, text: &str) -> Option<String> {
+pub(super) fn expression(namespace: Option<&Namespace>, text: &str) -> Option<String> {
     // FTS5 reads the expression as a C string: NUL would cut it short.
     let terms: Vec<String> = text
         .split(|character: char| character.is_whitespace() || character == '\0')
@@ -73,11 +94,14 @@ pub(super) fn expression(namespace: &Namespace, text: &str) -> Option<String> {
     if terms.is_empty() {
         return None;
     }
-    Some(format!(
-        "namespace_word : \"{}\" AND content : ({})",
-        namespace_word(namespace),
-        terms.join(" ")
-    ))
+    let content = format!("content : ({})", terms.join(" "));
+    Some(match namespace {
+        Some(namespace) => format!(
+            "namespace_word : \"{}\" AND {content}",
+            namespace_word(namespace)
+        ),
+        None => content,
+    })
 }
 
 /// As the view `events_search_source` makes it: one token of any prefix.
@@ -99,7 +123,7 @@ mod tests {
     use crate::namespace::Namespace;
 
     fn of(prefix: &str, text: &str) -> Option<String> {
-        expression(&Namespace::new(prefix).unwrap(), text)
+        expression(Some(&Namespace::new(prefix).unwrap()), text)
     }
 
     #[test]
@@ -111,6 +135,10 @@ mod tests {
         assert_eq!(
             of("ab", "cd").as_deref(),
             Some(r#"namespace_word : "n6162" AND content : ("cd")"#)
+        );
+        assert_eq!(
+            expression(None, "cd").as_deref(),
+            Some(r#"content : ("cd")"#)
         );
     }
 

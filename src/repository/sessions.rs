@@ -2,8 +2,8 @@
 
 use diesel::dsl::{And, Eq, case_when, not};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel::sqlite::Sqlite;
-use diesel::upsert::excluded;
 
 use super::prepared::prepared;
 use super::revision::{Current, Subject, change};
@@ -61,28 +61,31 @@ impl<'t> SessionRepository<'t> {
         subject.may_save(expected, current)?;
         let revision = subject.saved_revision(self.connection, &row.namespace, current)?;
         use sessions as columns;
-        let upsert = diesel::insert_into(sessions::table)
-            .values((row, columns::revision.eq(revision)))
-            .on_conflict((columns::namespace, columns::id))
-            .do_update()
-            .set((
-                columns::agent_id.eq(excluded(columns::agent_id)),
-                columns::started_at.eq(excluded(columns::started_at)),
-                columns::ended_at.eq(excluded(columns::ended_at)),
-                columns::status.eq(excluded(columns::status)),
-                columns::metadata.eq(excluded(columns::metadata)),
-                columns::updated_at.eq(excluded(columns::updated_at)),
-                columns::recorded_at.eq(excluded(columns::recorded_at)),
-                // An update keeps the stored time; a deleted row begins anew.
-                columns::created_at.eq(case_when(
-                    columns::is_deleted,
-                    excluded(columns::created_at),
-                )
-                .otherwise(columns::created_at)),
-                columns::is_deleted.eq(false),
-                columns::revision.eq(excluded(columns::revision)),
-            ));
-        prepared!(upsert).write(self.connection)?;
+        if current.is_none() {
+            let insert =
+                diesel::insert_into(sessions::table).values((row, columns::revision.eq(revision)));
+            prepared!(insert).write(self.connection)?;
+            return Ok(revision);
+        }
+        // Not an upsert: that would check and build the row twice.
+        let update = diesel::update(sessions::table.filter(self.row(&row.id))).set((
+            columns::agent_id.eq(&row.agent_id),
+            columns::started_at.eq(row.started_at),
+            columns::ended_at.eq(row.ended_at),
+            columns::status.eq(row.status),
+            columns::metadata.eq(&row.metadata),
+            columns::updated_at.eq(row.updated_at),
+            columns::recorded_at.eq(row.recorded_at),
+            // An update keeps the stored time; a deleted row begins anew.
+            columns::created_at.eq(case_when(
+                columns::is_deleted,
+                row.created_at.into_sql::<BigInt>(),
+            )
+            .otherwise(columns::created_at)),
+            columns::is_deleted.eq(false),
+            columns::revision.eq(revision),
+        ));
+        prepared!(update).write(self.connection)?;
         Ok(revision)
     }
 

@@ -17,6 +17,8 @@ pub(crate) type Connection = diesel::SqliteConnection;
 pub(crate) struct Pending {
     /// Events were appended that the full-text index doesn't know yet.
     pub(crate) unindexed_events: bool,
+    /// The caller had the connection itself: it may have written events, and changed settings.
+    pub(crate) lent_connection: bool,
 }
 
 /// An open transaction over all six aggregates of one namespace, and over the Diesel connection.
@@ -88,6 +90,7 @@ impl<'a> Transaction<'a> {
     /// It sees every namespace. Nested `connection.transaction(..)` is a savepoint; ending the outer transaction by raw
     /// SQL is [`TransactionEscaped`](crate::StateStoreError::TransactionEscaped).
     pub fn connection(&mut self) -> &mut diesel::SqliteConnection {
+        self.pending.lent_connection = true;
         self.connection
     }
 }

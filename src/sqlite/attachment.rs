@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 use super::closure::refuse_reentry;
 use super::core::Core;
-use super::operation::Shape;
+use super::operation::{Shape, Traces};
 use super::options::{OpenMode, StoreOptions};
 use super::registry;
 use super::threads::on_blocking_pool;
@@ -127,17 +127,17 @@ impl Attachment {
         let _call = self.enter(operation)?;
         self.core.ensure_ready().await?;
         let readers = &self.core.connections()?.readers;
-        if is_short && let Some(reader) = readers.at_once() {
+        let mut reader = readers.acquire(operation).await?;
+        if is_short && reader.is_ready() {
             match reader.run(false, is_short, &mut work) {
                 // This thread may not wait for the lock; one of the blocking pool may.
-                Err(StateStoreError::Busy { .. }) => {}
+                Err(StateStoreError::Busy { .. }) => reader = readers.acquire(operation).await?,
                 result => {
                     tokio::task::consume_budget().await;
                     return result.map_err(|error| error.during(operation));
                 }
             }
         }
-        let reader = readers.acquire(operation).await?;
         self.core
             .blocking(move |_| reader.run(true, is_short, &mut work))
             .await
@@ -152,7 +152,9 @@ impl Attachment {
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut SqliteConnection) -> Result<T, StateStoreError> + Send + 'static,
+        F: FnOnce(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError>
+            + Send
+            + 'static,
     {
         let _call = self.enter(operation)?;
         self.core.ensure_ready().await?;
@@ -172,10 +174,15 @@ impl Attachment {
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut SqliteConnection, &mut bool) -> Result<T, StateStoreError> + Send + 'static,
+        F: FnMut(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError> + Send + 'static,
     {
         let _call = self.enter(operation)?;
         self.core.ensure_ready().await?;
+        let checkpoints = &self.core.connections()?.checkpoints;
+        if checkpoints.is_full() {
+            let checkpoints = Arc::clone(checkpoints);
+            self.core.blocking(move |_| checkpoints.make_room()).await?;
+        }
         let lane = &self.core.connections()?.lane;
         lane.submit(operation, shape, self.core.submitter(), work)
             .await

@@ -9,6 +9,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::checkpoints::{KEPT_BYTES, MOST_PAGES};
 use super::options::{Durability, OpenMode, StoreOptions};
 use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
 
@@ -186,6 +187,8 @@ fn create_file(path: &Path) -> std::io::Result<()> {
 pub(super) enum Role {
     Writer(Durability),
     Reader,
+    /// Moves the write-ahead log into the database.
+    Checkpointer,
 }
 
 /// The PRAGMAs of a connection, one a call, the busy timeout first.
@@ -199,6 +202,7 @@ pub(super) fn configure(
         Role::Writer(Durability::Full) => &["synchronous = FULL", "query_only = OFF"],
         Role::Writer(Durability::Relaxed) => &["synchronous = NORMAL", "query_only = OFF"],
         Role::Reader => &["query_only = ON"],
+        Role::Checkpointer => &["synchronous = FULL"],
     };
     const COMMON: &[&str] = &[
         "foreign_keys = ON",
@@ -209,7 +213,15 @@ pub(super) fn configure(
     for pragma in pragmas.iter().chain(COMMON) {
         connection.batch_execute(&format!("PRAGMA {pragma};"))?;
     }
-    Ok(())
+    bound_log(connection)
+}
+
+/// What SQLite itself does about the log's size; it has no function that reads the first.
+pub(super) fn bound_log(connection: &mut SqliteConnection) -> Result<(), StateStoreError> {
+    let pragmas = format!(
+        "PRAGMA wal_autocheckpoint = {MOST_PAGES}; PRAGMA journal_size_limit = {KEPT_BYTES};"
+    );
+    Ok(connection.batch_execute(&pragmas)?)
 }
 
 pub(super) fn set_busy_timeout(

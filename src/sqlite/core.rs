@@ -10,9 +10,10 @@ use diesel::connection::SimpleConnection;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
+use super::checkpoints::Checkpoints;
 use super::closure::CoreId;
 use super::connect::{DatabaseFile, Identity, close_pool, pool};
-use super::operation::Shape;
+use super::operation::{Shape, Traces};
 use super::options::{Durability, OpenMode, StoreOptions};
 use super::patience::Patience;
 use super::readers::Readers;
@@ -47,6 +48,7 @@ pub(super) struct Core {
 pub(super) struct Connections {
     pub(super) lane: Arc<WriteLane>,
     pub(super) readers: Arc<Readers>,
+    pub(super) checkpoints: Arc<Checkpoints>,
     pub(super) queries: Pool,
     /// Of a temporary store; removed after the connections are closed.
     directory: Mutex<Option<TempDir>>,
@@ -56,6 +58,7 @@ impl Connections {
     /// Closes what nobody uses, on this thread, so that it is closed when this returns.
     pub(super) fn close(&self) {
         drop(self.lane.close());
+        self.checkpoints.close();
         drop(self.readers.take_idle());
         close_pool(&self.queries);
         let directory = self
@@ -79,11 +82,13 @@ impl Core {
         directory: Option<TempDir>,
     ) -> Result<Self, StateStoreError> {
         let patience = Arc::new(Patience::new(options.acquire_timeout, runtime.clone()));
+        let checkpoints = Arc::new(Checkpoints::new(&file, options, runtime.clone()));
         let lane = WriteLane::new(
             &file,
             options,
             runtime.clone(),
             Arc::clone(&patience),
+            Arc::clone(&checkpoints),
             finish,
         );
         let queries = pool(&file, options)?;
@@ -91,6 +96,7 @@ impl Core {
             id: CoreId::new(),
             connections: Some(Connections {
                 lane: Arc::new(lane),
+                checkpoints,
                 readers: Arc::new(Readers::new(&file, options, patience)),
                 queries: queries.clone(),
                 directory: Mutex::new(directory),
@@ -171,7 +177,7 @@ impl Core {
         // A file that isn't ours is refused before the lane opens it.
         self.schema().await?;
         let core = Arc::clone(self);
-        let work = move |_: &mut diesel::SqliteConnection, _: &mut bool| {
+        let work = move |_: &mut diesel::SqliteConnection, _: &mut Traces| {
             inspect(&core.file, core.busy_timeout)?;
             let mut connection = core.file.connect("rw", core.busy_timeout)?;
             let revert = migrations::revert_last(&mut connection, keep)?;
@@ -193,7 +199,7 @@ impl Core {
         // One that was dropped may be closing the connections now: the lane must not open another.
         let is_closing = self.is_closing.load(Ordering::Acquire);
         let checkpointed = if self.is_ready.load(Ordering::Acquire) && !is_closing {
-            let checkpoint = |connection: &mut diesel::SqliteConnection, _: &mut bool| {
+            let checkpoint = |connection: &mut diesel::SqliteConnection, _: &mut Traces| {
                 Ok(connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE);")?)
             };
             let lane = &connections.lane;

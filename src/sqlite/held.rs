@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -63,13 +62,10 @@ impl Held {
     ///
     /// Settings are compared, not set: setting one makes SQLite prepare every statement anew.
     pub(super) fn restore(&mut self) -> bool {
-        let checkpoints = self.connection.batch_execute(AUTOMATIC_CHECKPOINT);
-        checkpoints.is_ok() && settings(&mut self.connection).as_ref() == Ok(&self.settings)
+        let bounds = connect::bound_log(&mut self.connection);
+        bounds.is_ok() && settings(&mut self.connection).as_ref() == Ok(&self.settings)
     }
 }
-
-/// SQLite's default; it has no function that reads it.
-const AUTOMATIC_CHECKPOINT: &str = "PRAGMA wal_autocheckpoint = 1000;";
 
 /// The settings that decide what a write means, whether it is refused, and how long it waits; other databases, and
 /// temporary objects: a temporary table would hide ours of that name, a temporary trigger would run on our rows.

@@ -4,6 +4,7 @@
 //! it. What the repositories need to do before a commit comes in as a function, so that this module knows no table.
 
 mod attachment;
+mod checkpoints;
 mod closure;
 mod connect;
 mod core;

@@ -19,7 +19,8 @@ pub(crate) enum Shape {
     OneStatement,
     /// A few statements: they need a savepoint.
     SeveralStatements,
-    /// Any number of rows: with a savepoint, and never on a runtime's thread.
+    /// Any number of rows: a transaction of its own, and never on a runtime's thread. With a savepoint, SQLite would keep a
+    /// copy of every page that it changes.
     Bulk,
     /// A caller's closure: a transaction of its own, on the blocking pool.
     Closure,
@@ -30,13 +31,22 @@ pub(crate) enum Shape {
 impl Shape {
     /// Whether it shares its turn with no other.
     pub(super) fn is_alone(self) -> bool {
-        matches!(self, Self::Closure | Self::Bare)
+        matches!(self, Self::Bulk | Self::Closure | Self::Bare)
     }
 
     /// Whether it may be run on a runtime's thread.
     pub(super) fn is_short(self) -> bool {
         matches!(self, Self::OneStatement | Self::SeveralStatements)
     }
+}
+
+/// What operations leave to be done.
+#[derive(Debug, Default)]
+pub(crate) struct Traces {
+    /// Something is to be done once before the commit.
+    pub(crate) needs_finish: bool,
+    /// A caller's closure had the connection itself.
+    pub(crate) lent_connection: bool,
 }
 
 /// A queued operation, whatever its result.
@@ -46,7 +56,7 @@ pub(super) trait Operation: Send {
     /// Claims the operation, also once more; false if its caller is gone.
     fn start(&self) -> bool;
     /// Runs it and keeps its result.
-    fn run(&mut self, connection: &mut SqliteConnection, finish: &mut bool) -> Ran;
+    fn run(&mut self, connection: &mut SqliteConnection, traces: &mut Traces) -> Ran;
     /// Answers with the kept result.
     fn answer(self: Box<Self>);
     /// Answers that its transaction failed, and with it all that the operation did and saw there.
@@ -60,6 +70,8 @@ pub(super) type Batch = Vec<Box<dyn Operation>>;
 pub(super) enum Ran {
     /// Done, or failed and left no trace.
     Cleanly,
+    /// Failed, and what it wrote has to be rolled back; it has the transaction to itself.
+    HalfWay,
     /// Failed, and the transaction may be gone with it.
     Fatally,
 }
@@ -110,7 +122,7 @@ pub(super) struct Queued<T, F> {
 impl<T, F> Operation for Queued<T, F>
 where
     T: Send,
-    F: FnMut(&mut SqliteConnection, &mut bool) -> Result<T, StateStoreError> + Send,
+    F: FnMut(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError> + Send,
 {
     fn shape(&self) -> Shape {
         self.shape
@@ -124,30 +136,31 @@ where
         self.ticket.start()
     }
 
-    fn run(&mut self, connection: &mut SqliteConnection, finish: &mut bool) -> Ran {
+    fn run(&mut self, connection: &mut SqliteConnection, traces: &mut Traces) -> Ran {
         let (shape, core, work) = (self.shape, self.core, &mut self.work);
         let (result, is_intact) = self.span.in_scope(|| match shape {
-            Shape::OneStatement | Shape::Bare => {
-                let result = caught(|| work(connection, finish));
+            Shape::OneStatement | Shape::Bulk | Shape::Bare => {
+                let result = caught(|| work(connection, traces));
                 let is_suspect = matches!(&result, Err(error) if error.may_end_transaction());
                 (result, !is_suspect)
             }
-            Shape::SeveralStatements | Shape::Bulk => {
-                in_savepoint(connection, "operation", |connection| {
-                    work(connection, finish)
-                })
-            }
+            Shape::SeveralStatements => in_savepoint(connection, "operation", |connection| {
+                work(connection, traces)
+            }),
             Shape::Closure => closure::marked(core, || {
                 in_savepoint(connection, &secret_name(), |connection| {
-                    work(connection, finish)
+                    work(connection, traces)
                 })
             }),
         });
-        // A closure may have written events by Diesel or raw SQL.
-        *finish |= shape == Shape::Closure && result.is_ok();
         let is_known = !matches!(result, Err(StateStoreError::Panicked { .. }));
+        // Where it panicked, it didn't say.
+        traces.lent_connection |= shape == Shape::Closure && !is_known;
         self.result = Some(result.map_err(|error| error.during(self.operation)));
-        if is_intact || (shape == Shape::OneStatement && is_known && is_open(connection)) {
+        let has_failed = matches!(self.result, Some(Err(_)));
+        if shape == Shape::Bulk && has_failed {
+            Ran::HalfWay
+        } else if is_intact || (shape == Shape::OneStatement && is_known && is_open(connection)) {
             Ran::Cleanly
         } else {
             Ran::Fatally

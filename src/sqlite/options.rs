@@ -54,6 +54,7 @@ pub struct StoreOptions {
     pub(crate) busy_timeout: Duration,
     pub(crate) durability: Durability,
     pub(crate) write_queue: usize,
+    pub(crate) log_limit: u64,
     pub(crate) inline_budget: Duration,
     pub(crate) mode: OpenMode,
     pub(crate) compression: Compression,
@@ -70,7 +71,8 @@ impl Default for StoreOptions {
             busy_timeout: Duration::from_secs(30),
             durability: Durability::default(),
             write_queue: 4096,
-            inline_budget: Duration::from_micros(250),
+            log_limit: 1024 * 1024 * 1024,
+            inline_budget: Duration::from_micros(500),
             mode: OpenMode::default(),
             compression: Compression {
                 enabled: false,
@@ -125,8 +127,17 @@ impl StoreOptions {
         self
     }
 
+    /// Bytes that the write-ahead log may grow to while reads that stay open keep it from being moved into the database
+    /// (1 GiB). Writes above it are refused with [`LogFull`](StateStoreError::LogFull) until such a read ends. The log is
+    /// looked at every 1000 pages (4 MiB), so it may grow by so much more, and by one bulk write.
+    #[must_use]
+    pub fn log_limit(mut self, bytes: u64) -> Self {
+        self.log_limit = bytes;
+        self
+    }
+
     /// Short work is done on the caller's thread while recent work took no longer than this; above it, on the
-    /// runtime's blocking pool (250 µs; zero for never on the caller's thread).
+    /// runtime's blocking pool (500 µs; zero for never on the caller's thread).
     #[must_use]
     pub fn inline_budget(mut self, budget: Duration) -> Self {
         self.inline_budget = budget;

@@ -1,14 +1,14 @@
 //! Whoever runs the write lane's queue now.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use diesel::SqliteConnection;
 use tokio::runtime::Handle;
 
 use super::closure::caught;
 use super::held::Held;
-use super::operation::{Batch, Ran, Shape};
+use super::operation::{Batch, Ran, Shape, Traces};
 use super::transaction::{begin, commit, rollback};
 use super::writer::{Submitter, WriteLane};
 use crate::error::StateStoreError;
@@ -21,8 +21,15 @@ pub(super) struct Owner {
     writer: Option<Held>,
     /// A connection that can't be used again, to be closed where that may take its time.
     broken: Option<Held>,
+    /// How long the last transaction took.
+    took: Duration,
+    /// Whether most of that was the commit.
+    waits_for_disk: bool,
     standing: Standing,
 }
+
+/// Waiting for callers takes no longer than this part of the last transaction.
+const LONGEST_GATHERING: u32 = 8;
 
 /// What becomes of the queue if the owner is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +58,8 @@ enum Turn {
 /// How a batch's transaction ended.
 enum Ended {
     Committed,
+    /// Its only operation failed, and has been taken back.
+    RolledBack,
     /// Nothing of it was kept, or nobody knows: everybody hears this.
     Failed(StateStoreError),
     /// It never began, for want of the lock.
@@ -66,6 +75,8 @@ impl Owner {
             submitter: Some(submitter),
             writer,
             broken: None,
+            took: Duration::ZERO,
+            waits_for_disk: false,
             standing: Standing::AtWork,
         }
     }
@@ -113,11 +124,26 @@ impl Owner {
                 answers.send();
                 continue;
             }
+            let answers = self.gather(answers);
             match self.release(answers) {
                 Some(owner) => self = owner,
                 None => return,
             }
         }
+    }
+
+    /// Answers those who shared a commit, and lets them come back for the next; while they do so at once, it is shared by
+    /// all of them. Without this, those who queued during a commit and those it answered would take turns.
+    fn gather(&self, answers: Answers) -> Answers {
+        let answered = answers.batch.len();
+        if answered < 2 || !self.waits_for_disk || !self.lane.returning.is_held() {
+            return answers;
+        }
+        let expected = self.lane.waiting() + answered;
+        answers.send();
+        let came = self.lane.gather(expected, self.took / LONGEST_GATHERING);
+        self.lane.returning.note(came >= expected / 2);
+        Answers::default()
     }
 
     /// Runs one batch in one transaction.
@@ -130,24 +156,31 @@ impl Owner {
             self.writer = Some(writer);
             return (Turn::Done, Answers::default());
         };
-        self.lane.company.note(batch.len());
+        self.lane.note_company(batch.len());
         let is_short = batch.iter().all(|operation| operation.shape().is_short());
         let started = Instant::now();
+        let mut commit = Duration::ZERO;
+        let mut traces = Traces::default();
         let lane = &self.lane;
         let ended = writer.run(may_wait, |connection| {
             Ok(match shape {
                 Shape::Bare => alone(connection, &mut batch),
-                _ => transaction(lane, connection, &mut batch),
+                _ => transaction(lane, connection, &mut batch, &mut traces, &mut commit),
             })
         });
+        self.took = started.elapsed();
+        self.waits_for_disk = commit > self.took / 2;
         if is_short {
-            lane.recent.note(started.elapsed());
+            lane.recent.note(self.took);
+        }
+        if matches!(ended, Ok(Ended::Committed)) && shape != Shape::Bare {
+            lane.checkpoints.note(batch.len());
         }
         let (turn, failure) = match ended {
-            Ok(Ended::Committed) if shape == Shape::Closure && !writer.restore() => {
+            Ok(Ended::Committed) if traces.lent_connection && !writer.restore() => {
                 (Turn::Broken, None)
             }
-            Ok(Ended::Committed) => (Turn::Done, None),
+            Ok(Ended::Committed | Ended::RolledBack) => (Turn::Done, None),
             Ok(Ended::Locked(error)) if may_wait => (Turn::Done, Some(error)),
             Ok(Ended::Locked(_)) => {
                 lane.put_back(std::mem::take(&mut batch));
@@ -201,6 +234,8 @@ impl Owner {
             submitter: self.submitter.take(),
             writer: self.writer.take(),
             broken: self.broken.take(),
+            took: self.took,
+            waits_for_disk: self.waits_for_disk,
             standing: Standing::AtWork,
         }
     }
@@ -225,25 +260,37 @@ impl Drop for Owner {
     }
 }
 
-/// One transaction over a batch; operations whose callers are gone are taken out.
-fn transaction(lane: &WriteLane, connection: &mut SqliteConnection, batch: &mut Batch) -> Ended {
+/// One transaction over a batch; operations whose callers are gone are taken out. Notes how long the commit took.
+fn transaction(
+    lane: &WriteLane,
+    connection: &mut SqliteConnection,
+    batch: &mut Batch,
+    traces: &mut Traces,
+    took: &mut Duration,
+) -> Ended {
     match caught(|| begin(connection, "BEGIN IMMEDIATE")) {
         Ok(()) => {}
         Err(error @ StateStoreError::Busy { .. }) => return Ended::Locked(error),
         Err(error) => return Ended::Failed(error),
     }
     batch.retain(|operation| operation.start());
-    let mut finish = false;
     for (place, operation) in batch.iter_mut().enumerate() {
-        if operation.run(connection, &mut finish) == Ran::Fatally {
-            return Ended::TakenDown(place);
+        match operation.run(connection, traces) {
+            Ran::Cleanly => {}
+            Ran::HalfWay if rollback(connection) => return Ended::RolledBack,
+            Ran::HalfWay | Ran::Fatally => return Ended::TakenDown(place),
         }
     }
-    if finish && let Err(error) = caught(|| (lane.finish)(connection)) {
+    if traces.needs_finish
+        && let Err(error) = caught(|| (lane.finish)(connection))
+    {
         rollback(connection);
         return Ended::Failed(error);
     }
-    match caught(|| commit(connection)) {
+    let started = Instant::now();
+    let committed = caught(|| commit(connection));
+    *took = started.elapsed();
+    match committed {
         Ok(()) => Ended::Committed,
         Err(StateStoreError::Panicked { message }) => {
             Ended::Failed(StateStoreError::OutcomeUnknown {
@@ -259,7 +306,7 @@ fn transaction(lane: &WriteLane, connection: &mut SqliteConnection, batch: &mut 
 fn alone(connection: &mut SqliteConnection, batch: &mut Batch) -> Ended {
     batch.retain(|operation| operation.start());
     for operation in batch {
-        operation.run(connection, &mut false);
+        operation.run(connection, &mut Traces::default());
     }
     Ended::Committed
 }

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use super::closure::{self, CoreId, caught};
 use super::connect::{DatabaseFile, Role};
 use super::held::Held;
+use super::operation::Traces;
 use super::options::StoreOptions;
 use super::patience::Patience;
 use super::recent::RecentTime;
@@ -52,16 +53,6 @@ impl Readers {
             patience,
             recent: RecentTime::new(options.inline_budget),
         }
-    }
-
-    /// A reader that is free and open at this moment, for short work on the caller's thread.
-    pub(super) fn at_once(self: &Arc<Self>) -> Option<Reader> {
-        if !self.recent.is_short() {
-            return None;
-        }
-        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
-        let idle = self.lock_idle().pop()?;
-        Some(self.reader(Some(idle.held), slot))
     }
 
     /// A reader, as soon as there is one. It opens its connection when it runs.
@@ -132,6 +123,11 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// Whether it may do short work on the caller's thread: it is open, and recent reads were short.
+    pub(super) fn is_ready(&self) -> bool {
+        self.held.is_some() && self.readers.recent.is_short()
+    }
+
     /// Runs one of the store's own reads. `may_wait` says whether this thread may wait for a lock.
     pub(super) fn run<T>(
         mut self,
@@ -156,19 +152,24 @@ impl Reader {
     pub(super) fn run_closure<T>(
         mut self,
         core: CoreId,
-        work: impl FnOnce(&mut SqliteConnection) -> Result<T, StateStoreError>,
+        work: impl FnOnce(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError>,
     ) -> Result<T, StateStoreError> {
         let held = self.open()?;
         let mut is_clean = false;
+        let mut traces = Traces::default();
         let result = held.run(true, |connection| {
             begin(connection, "BEGIN")?;
             let name = secret_name();
-            let (result, is_intact) =
-                closure::marked(core, || in_savepoint(connection, &name, work));
+            let (result, is_intact) = closure::marked(core, || {
+                in_savepoint(connection, &name, |connection| {
+                    work(connection, &mut traces)
+                })
+            });
+            traces.lent_connection |= matches!(result, Err(StateStoreError::Panicked { .. }));
             is_clean = rollback(connection) && is_intact;
             result
         });
-        if !is_clean || !held.restore() {
+        if !is_clean || (traces.lent_connection && !held.restore()) {
             self.discard();
         }
         result

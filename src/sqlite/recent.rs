@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A moving average; one slow piece of work counts a quarter, so that a disk that stalls shows at once.
+/// A moving average, in which no piece of work counts for more than twice the budget: so it takes three slow ones in a row
+/// to leave the caller's thread, and three short ones to come back. A thread that lost its core to another for a moment
+/// looks just like one slow piece; on the blocking pool that is common, and work must not stay there because of it.
 #[derive(Debug)]
 pub(super) struct RecentTime {
     nanos: AtomicU64,
@@ -19,7 +21,7 @@ impl RecentTime {
     }
 
     pub(super) fn note(&self, took: Duration) {
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let took = u64::try_from(took.min(2 * self.budget).as_nanos()).unwrap_or(u64::MAX);
         // Racing notes may lose one another: it is an estimate.
         let average = self.nanos.load(Ordering::Relaxed);
         let next = average - average / 4 + took / 4;
@@ -33,63 +35,73 @@ impl RecentTime {
     }
 }
 
-/// Whether writers come together. On one runtime thread each would find the lane free, and commit alone, before the
-/// next is polled; so a writer that expects company lets the others queue first.
+/// Whether something is worth waiting for a moment, by how often it came of late.
 #[derive(Debug, Default)]
-pub(super) struct Company {
-    /// Commits of one operation each, one after another.
-    alone: AtomicU32,
+pub(super) struct Hope {
+    /// How often it didn't come, one time after another.
+    disappointments: AtomicU32,
 }
 
-/// After this many commits alone, company is no longer expected.
-const ALONE: u32 = 8;
-/// Yet it is looked for once in so many commits.
+/// After this many disappointments it is no longer expected.
+const ENOUGH: u32 = 8;
+/// Yet it is looked for once in so many times.
 const PROBE: u32 = 16;
 
-impl Company {
-    pub(super) fn note(&self, operations: usize) {
-        if operations > 1 {
-            self.alone.store(0, Ordering::Relaxed);
+impl Hope {
+    pub(super) fn note(&self, came: bool) {
+        if came {
+            self.disappointments.store(0, Ordering::Relaxed);
         } else {
-            self.alone.fetch_add(1, Ordering::Relaxed);
+            self.disappointments.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn is_expected(&self) -> bool {
-        let alone = self.alone.load(Ordering::Relaxed);
-        alone < ALONE || alone.is_multiple_of(PROBE)
+    pub(super) fn is_held(&self) -> bool {
+        let times = self.disappointments.load(Ordering::Relaxed);
+        times < ENOUGH || times.is_multiple_of(PROBE)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ALONE, Company, Duration, PROBE, RecentTime};
+    use super::{Duration, ENOUGH, Hope, PROBE, RecentTime};
 
     #[test]
-    fn a_lone_writer_stops_waiting_and_company_is_found_again() {
-        let company = Company::default();
-        let looked = (0..ALONE + 10 * PROBE)
+    fn what_does_not_come_is_no_longer_awaited_and_is_found_again() {
+        let hope = Hope::default();
+        let looked = (0..ENOUGH + 10 * PROBE)
             .filter(|_| {
-                let is_expected = company.is_expected();
-                company.note(1);
-                is_expected
+                let is_held = hope.is_held();
+                hope.note(false);
+                is_held
             })
             .count();
         assert_eq!(looked, 18);
-        company.note(2);
-        assert!(company.is_expected());
+        hope.note(true);
+        assert!(hope.is_held());
     }
 
     #[test]
-    fn one_stall_moves_work_off_the_runtime_and_short_times_bring_it_back() {
+    fn one_stall_is_forgiven_and_three_move_work_off_the_runtime_until_three_are_short() {
         let recent = RecentTime::new(Duration::from_micros(250));
         assert!(recent.is_short());
-        recent.note(Duration::from_millis(10));
-        assert!(!recent.is_short());
+        let stalls: Vec<bool> = (0..4)
+            .map(|_| {
+                recent.note(Duration::from_millis(10));
+                recent.is_short()
+            })
+            .collect();
+        assert_eq!(stalls, [true, true, false, false]);
         for _ in 0..20 {
-            recent.note(Duration::from_micros(100));
+            recent.note(Duration::from_millis(10));
         }
-        assert!(recent.is_short());
+        let short: Vec<bool> = (0..3)
+            .map(|_| {
+                recent.note(Duration::from_micros(5));
+                recent.is_short()
+            })
+            .collect();
+        assert_eq!(short, [false, false, true]);
     }
 
     #[test]

@@ -11,8 +11,8 @@
 //! - A caller's closure is never batched: it has the transaction to itself, on the blocking pool.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use diesel::SqliteConnection;
 use tokio::runtime::Handle;
@@ -20,14 +20,15 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 use tracing::Span;
 
+use super::checkpoints::Checkpoints;
 use super::closure::{CoreId, caught};
 use super::connect::{DatabaseFile, Role};
 use super::held::Held;
-use super::operation::{Batch, Operation, Queued, Shape, Ticket};
+use super::operation::{Batch, Operation, Queued, Shape, Ticket, Traces};
 use super::options::StoreOptions;
 use super::owner::Owner;
 use super::patience::Patience;
-use super::recent::{Company, RecentTime};
+use super::recent::{Hope, RecentTime};
 use crate::error::StateStoreError;
 
 /// Operations in one transaction at the most.
@@ -80,7 +81,14 @@ pub(super) struct WriteLane {
     pub(super) runtime: Handle,
     patience: Arc<Patience>,
     pub(super) recent: RecentTime,
-    pub(super) company: Company,
+    /// Of other writers at the same time. On one runtime thread each would find the lane free, and commit alone, before
+    /// the next is polled; so one that expects company lets the others queue first.
+    company: Hope,
+    /// Of callers who have been answered: that they come back at once with their next write.
+    pub(super) returning: Hope,
+    /// Tells the owner who waits for them that they are all back.
+    gathered: Condvar,
+    pub(super) checkpoints: Arc<Checkpoints>,
     pub(super) finish: Finish,
 }
 
@@ -91,6 +99,8 @@ struct LaneState {
     writer: Option<Held>,
     is_owned: bool,
     is_closed: bool,
+    /// At how many operations in the queue the owner goes on; zero while it doesn't wait for any.
+    awaited: usize,
 }
 
 impl WriteLane {
@@ -99,6 +109,7 @@ impl WriteLane {
         options: &StoreOptions,
         runtime: Handle,
         patience: Arc<Patience>,
+        checkpoints: Arc<Checkpoints>,
         finish: Finish,
     ) -> Self {
         Self {
@@ -111,7 +122,10 @@ impl WriteLane {
             runtime,
             patience,
             recent: RecentTime::new(options.inline_budget),
-            company: Company::default(),
+            company: Hope::default(),
+            returning: Hope::default(),
+            gathered: Condvar::new(),
+            checkpoints,
             finish,
         }
     }
@@ -127,7 +141,7 @@ impl WriteLane {
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut SqliteConnection, &mut bool) -> Result<T, StateStoreError> + Send + 'static,
+        F: FnMut(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError> + Send + 'static,
     {
         let room = self.room().await?;
         let ticket = Arc::<Ticket>::default();
@@ -148,7 +162,7 @@ impl WriteLane {
             room,
         });
         let is_free = self.enqueue(queued)?;
-        if is_free && self.company.is_expected() {
+        if is_free && self.company.is_held() {
             // Others that are about to write get their turn to queue first, and share the commit.
             tokio::task::yield_now().await;
         }
@@ -204,6 +218,9 @@ impl WriteLane {
             return Err(StateStoreError::Closed);
         }
         state.queue.push_back(operation);
+        if state.queue.len() == state.awaited {
+            self.gathered.notify_one();
+        }
         Ok(!state.is_owned)
     }
 
@@ -249,6 +266,33 @@ impl WriteLane {
             }
         }
         batch
+    }
+
+    /// Notes how many operations shared a transaction.
+    pub(super) fn note_company(&self, operations: usize) {
+        self.company.note(operations > 1);
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    /// Lets the queue grow up to a number of operations, for a moment: what comes now shares the next commit. On a thread
+    /// that may wait. Gives how many there are.
+    pub(super) fn gather(&self, operations: usize, moment: Duration) -> usize {
+        let deadline = Instant::now() + moment;
+        let mut state = self.lock();
+        state.awaited = operations.min(BATCH);
+        while state.queue.len() < state.awaited {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.gathered.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.awaited = 0;
+        state.queue.len()
     }
 
     pub(super) fn put_back(&self, batch: Batch) {

@@ -355,12 +355,11 @@ impl SqliteStateStore {
     {
         let scope = Arc::clone(self.scope()?);
         self.attachment
-            .read_closure("read", move |connection| {
-                work(&mut Transaction::new(
-                    connection,
-                    &scope,
-                    &mut Pending::default(),
-                ))
+            .read_closure("read", move |connection, traces| {
+                let mut pending = Pending::default();
+                let result = work(&mut Transaction::new(connection, &scope, &mut pending));
+                traces.lent_connection = pending.lent_connection;
+                result
             })
             .instrument(operation_span("read"))
             .await
@@ -446,10 +445,13 @@ impl SqliteStateStore {
     {
         let scope = Arc::clone(self.scope()?);
         self.attachment
-            .write(operation, shape, move |connection, finish| {
+            .write(operation, shape, move |connection, traces| {
                 let mut pending = Pending::default();
                 let result = work(&mut Transaction::new(connection, &scope, &mut pending));
-                *finish |= pending.unindexed_events;
+                traces.lent_connection |= pending.lent_connection;
+                // Through the connection, events may have been written by Diesel or raw SQL.
+                traces.needs_finish |=
+                    pending.unindexed_events || (pending.lent_connection && result.is_ok());
                 result
             })
             .instrument(operation_span(operation))

@@ -107,7 +107,10 @@ impl From<StateStoreError> for Failure {
             Error::DatabaseError(database) if database.kind() == DatabaseFailure::CannotOpen => {
                 Kind::NoStore
             }
-            Error::Busy { .. } | Error::QueueFull { .. } | Error::Timeout { .. } => Kind::Busy,
+            Error::Busy { .. }
+            | Error::QueueFull { .. }
+            | Error::LogFull { .. }
+            | Error::Timeout { .. } => Kind::Busy,
             Error::Corrupt { .. } => Kind::Corrupt,
             Error::DatabaseError(_) | Error::OutcomeUnknown { .. } | Error::MigrationError(_) => {
                 Kind::Database
