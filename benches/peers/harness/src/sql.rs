@@ -17,6 +17,8 @@ pub fn pragmas(durability: Durability) -> Vec<(&'static str, &'static str)> {
         ("ignore_check_constraints", "OFF"),
         ("writable_schema", "OFF"),
         ("recursive_triggers", "OFF"),
+        ("wal_autocheckpoint", "4000"),
+        ("journal_size_limit", "67108864"),
     ]
 }
 
