@@ -23,8 +23,9 @@ use crate::error::StateStoreError;
 
 /// Pages in the log at which they are moved: SQLite's own default.
 const PAGES: u64 = 1000;
-/// Pages in the log at which a commit moves them itself: 64 MiB.
-pub(super) const MOST_PAGES: u32 = 16_384;
+/// Pages in the log at which a commit moves what is left itself, so that the log begins anew: 16 MiB. A file that only grows
+/// is slower to make safe than one that is written over: its length has to be made safe as well.
+pub(super) const MOST_PAGES: u32 = 4000;
 /// The log file is cut to this size when it begins anew, in bytes.
 pub(super) const KEPT_BYTES: u64 = 64 * 1024 * 1024;
 /// A page and its header (<https://www.sqlite.org/fileformat.html#the_write_ahead_log>).

@@ -93,6 +93,7 @@ impl Readers {
             held,
             readers: Arc::clone(self),
             slot: Some(slot),
+            used: None,
         }
     }
 
@@ -101,8 +102,7 @@ impl Readers {
     }
 
     /// Takes a reader back; the one that has been idle longest goes if there are more than are kept.
-    fn put_back(&self, held: Held) -> Option<Held> {
-        let since = Instant::now();
+    fn put_back(&self, held: Held, since: Instant) -> Option<Held> {
         let mut idle = self.lock_idle();
         idle.push(Idle { held, since });
         // The last to come back is the first to go out, so the first is the one longest idle.
@@ -120,6 +120,8 @@ pub(super) struct Reader {
     held: Option<Held>,
     readers: Arc<Readers>,
     slot: Option<OwnedSemaphorePermit>,
+    /// When it last read, where that is known.
+    used: Option<Instant>,
 }
 
 impl Reader {
@@ -138,9 +140,11 @@ impl Reader {
         let held = self.open()?;
         let started = Instant::now();
         let result = held.run(may_wait, |connection| caught(|| work(connection)));
+        let ended = Instant::now();
+        self.used = Some(ended);
         if is_short {
             // A long list says nothing about the next read by key.
-            self.readers.recent.note(started.elapsed());
+            self.readers.recent.note(ended - started);
         }
         if let Err(StateStoreError::Panicked { .. } | StateStoreError::DatabaseError(_)) = result {
             self.discard();
@@ -191,10 +195,11 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
+        let since = self.used.unwrap_or_else(Instant::now);
         let surplus = self
             .held
             .take()
-            .and_then(|held| self.readers.put_back(held));
+            .and_then(|held| self.readers.put_back(held, since));
         if surplus.is_some() {
             drop_elsewhere((surplus, self.slot.take()));
         }
