@@ -6,6 +6,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+/// What is built is built like this program: optimized to measure, plain where it is only to be seen to run.
+const PROFILE: &str = if cfg!(debug_assertions) {
+    "debug"
+} else {
+    "release"
+};
+
 /// Where the sources are.
 pub(crate) fn manifest_directory() -> PathBuf {
     // cargo sets it while it runs the program; else it is where it was built.
@@ -22,7 +29,7 @@ pub(crate) fn build_sqlx() -> Result<PathBuf> {
     let manifest = manifest_directory().join("sqlx").join("Cargo.toml");
     let target = target_directory().join("sqlx");
     build(&manifest, &target, &[])?;
-    Ok(target.join("release").join("sqlx-contestant"))
+    Ok(target.join(PROFILE).join("sqlx-contestant"))
 }
 
 /// Builds the library that slows fsync down; gives its file.
@@ -30,13 +37,14 @@ pub(crate) fn build_slow_fsync() -> Result<PathBuf> {
     let manifest = manifest_directory().join("Cargo.toml");
     let target = target_directory();
     build(&manifest, &target, &["--package", "slow-fsync"])?;
-    Ok(target.join("release").join("libslow_fsync.so"))
+    Ok(target.join(PROFILE).join("libslow_fsync.so"))
 }
 
 fn build(manifest: &Path, target: &Path, more: &[&str]) -> Result<()> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--quiet"])
+        .args(["build", "--locked", "--quiet"])
+        .args((PROFILE == "release").then_some("--release"))
         .args(["--manifest-path".as_ref(), manifest.as_os_str()])
         .args(["--target-dir".as_ref(), target.as_os_str()])
         .args(more)

@@ -22,7 +22,7 @@ pub(crate) struct Plan {
 }
 
 /// What the table of goals needs.
-const QUICK_WORKLOADS: [&str; 14] = [
+const QUICK_WORKLOADS: [&str; 15] = [
     "save_1_full",
     "save_1_relaxed",
     "save_64_full",
@@ -33,6 +33,7 @@ const QUICK_WORKLOADS: [&str; 14] = [
     "load_64",
     "mixed_64_full",
     "list_10k",
+    "list_10k_64",
     "search_rare",
     "search_medium",
     "search_common",
