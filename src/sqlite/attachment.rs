@@ -15,7 +15,7 @@ use super::core::Core;
 use super::operation::{Shape, Traces};
 use super::options::{OpenMode, StoreOptions};
 use super::registry;
-use super::threads::on_blocking_pool;
+use super::threads::{give_way, on_blocking_pool};
 use super::writer::Finish;
 use crate::error::StateStoreError;
 use crate::migrations::{Revert, Schema};
@@ -129,17 +129,16 @@ impl Attachment {
         let readers = &self.core.connections()?.readers;
         let mut reader = readers.acquire(operation).await?;
         if is_short && reader.is_ready() {
-            match reader.run(false, is_short, &mut work) {
-                // This thread may not wait for the lock; one of the blocking pool may.
-                Err(StateStoreError::Busy { .. }) => reader = readers.acquire(operation).await?,
-                result => {
-                    tokio::task::consume_budget().await;
-                    return result.map_err(|error| error.during(operation));
-                }
+            let (result, took) = reader.run(false, is_short, &mut work);
+            give_way(took, self.has_company()).await;
+            if !matches!(result, Err(StateStoreError::Busy { .. })) {
+                return result.map_err(|error| error.during(operation));
             }
+            // This thread may not wait for the lock; one of the blocking pool may.
+            reader = readers.acquire(operation).await?;
         }
         self.core
-            .blocking(move |_| reader.run(true, is_short, &mut work))
+            .blocking(move |_| reader.run(true, is_short, &mut work).0)
             .await
             .map_err(|error| error.during(operation))
     }
@@ -208,6 +207,11 @@ impl Attachment {
         };
         *is_closed = true;
         result
+    }
+
+    /// Whether other calls are under way.
+    fn has_company(&self) -> bool {
+        self.calls.available_permits() < CALLS as usize - 1
     }
 
     fn enter(&self, operation: &'static str) -> Result<SemaphorePermit<'_>, StateStoreError> {

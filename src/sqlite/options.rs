@@ -136,8 +136,9 @@ impl StoreOptions {
         self
     }
 
-    /// Short work is done on the caller's thread while recent work took no longer than this; above it, on the
-    /// runtime's blocking pool (500 µs; zero for never on the caller's thread).
+    /// Short writes are done on the caller's thread while recent ones took no longer than this, and reads by key while they
+    /// took no longer than a fifth of it; above that, on the runtime's blocking pool (500 µs; zero for never on the
+    /// caller's thread).
     #[must_use]
     pub fn inline_budget(mut self, budget: Duration) -> Self {
         self.inline_budget = budget;

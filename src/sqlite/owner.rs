@@ -23,7 +23,7 @@ pub(super) struct Owner {
     broken: Option<Held>,
     /// How long the last transaction took.
     took: Duration,
-    /// Whether most of that was the commit.
+    /// Whether the commit was much of that.
     waits_for_disk: bool,
     standing: Standing,
 }
@@ -169,7 +169,7 @@ impl Owner {
             })
         });
         self.took = started.elapsed();
-        self.waits_for_disk = commit > self.took / 2;
+        self.waits_for_disk = commit > self.took / 3;
         if is_short {
             lane.recent.note(self.took);
         }

@@ -20,6 +20,10 @@ use crate::error::StateStoreError;
 /// How long an idle reader above the kept number stays open.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// A read by key takes microseconds where a commit takes a hundred of them: one that takes this part of the budget reads
+/// from the disk, and a hop to another thread costs no more than that.
+const READ_SHARE: u32 = 5;
+
 pub(super) struct Readers {
     file: DatabaseFile,
     slots: Arc<Semaphore>,
@@ -51,7 +55,7 @@ impl Readers {
             kept: options.kept,
             busy_timeout: options.busy_timeout,
             patience,
-            recent: RecentTime::new(options.inline_budget),
+            recent: RecentTime::new(options.inline_budget / READ_SHARE),
         }
     }
 
@@ -130,26 +134,31 @@ impl Reader {
         self.held.is_some() && self.readers.recent.is_short()
     }
 
-    /// Runs one of the store's own reads. `may_wait` says whether this thread may wait for a lock.
+    /// Runs one of the store's own reads; gives also how long that took. `may_wait` says whether this thread may wait for a
+    /// lock.
     pub(super) fn run<T>(
         mut self,
         may_wait: bool,
         is_short: bool,
         work: &mut dyn FnMut(&mut SqliteConnection) -> Result<T, StateStoreError>,
-    ) -> Result<T, StateStoreError> {
-        let held = self.open()?;
+    ) -> (Result<T, StateStoreError>, Duration) {
+        let held = match self.open() {
+            Ok(held) => held,
+            Err(error) => return (Err(error), Duration::ZERO),
+        };
         let started = Instant::now();
         let result = held.run(may_wait, |connection| caught(|| work(connection)));
         let ended = Instant::now();
         self.used = Some(ended);
+        let took = ended - started;
         if is_short {
             // A long list says nothing about the next read by key.
-            self.readers.recent.note(ended - started);
+            self.readers.recent.note(took);
         }
         if let Err(StateStoreError::Panicked { .. } | StateStoreError::DatabaseError(_)) = result {
             self.discard();
         }
-        result
+        (result, took)
     }
 
     /// Runs a caller's closure in a read transaction of its own, which is one snapshot of the database.

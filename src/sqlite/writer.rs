@@ -29,6 +29,7 @@ use super::options::StoreOptions;
 use super::owner::Owner;
 use super::patience::Patience;
 use super::recent::{Hope, RecentTime};
+use super::threads::give_way;
 use crate::error::StateStoreError;
 
 /// Operations in one transaction at the most.
@@ -166,13 +167,14 @@ impl WriteLane {
             // Others that are about to write get their turn to queue first, and share the commit.
             tokio::task::yield_now().await;
         }
+        let started = Instant::now();
         if is_free && let Some(owner) = self.own(submitter) {
             owner.begin();
         }
         match answer.try_recv() {
             Ok(result) => {
-                // It ran on this thread, without an await: give other tasks their turn.
-                tokio::task::consume_budget().await;
+                // It ran on this thread, without an await.
+                give_way(started.elapsed(), self.company.is_held()).await;
                 return result;
             }
             Err(TryRecvError::Closed) => return Err(withdraw.unanswered(operation)),
