@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::BigInt;
+use diesel::sqlite::Sqlite;
 use tokio::runtime::Handle;
 
 use super::closure::caught;
@@ -26,72 +29,64 @@ const PAGES: u64 = 1000;
 /// Pages in the log at which a commit moves what is left itself, so that the log begins anew: 16 MiB. A file that only grows
 /// is slower to make safe than one that is written over: its length has to be made safe as well.
 pub(super) const MOST_PAGES: u32 = 4000;
-/// The log file is cut to this size when it begins anew, in bytes.
+/// Pages in the log at which it is plain that reads keep it from beginning anew. From then on those are waited for.
+const HELD_PAGES: u64 = 2 * MOST_PAGES as u64;
+/// How long they are waited for, at the most; writers wait meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The log file is cut to this size when it begins anew, in bytes; above it, there is a warning.
 pub(super) const KEPT_BYTES: u64 = 64 * 1024 * 1024;
-/// A page and its header (<https://www.sqlite.org/fileformat.html#the_write_ahead_log>).
-const FRAME_BYTES: u64 = 4096 + 24;
-/// Operations between two looks at the most: a guess from large ones must not outlive them.
-const MOST_OPERATIONS: u64 = 4096;
+/// What each page has before it in the log (<https://www.sqlite.org/fileformat.html#the_write_ahead_log>).
+const FRAME_HEADER: u64 = 24;
 
 pub(super) struct Checkpoints {
     file: DatabaseFile,
-    busy_timeout: Duration,
     runtime: Handle,
     limit: u64,
-    /// Operations since the log was looked at.
-    operations: AtomicU64,
-    /// After how many the next look is due.
-    due: AtomicU64,
+    /// Pages in the log after the last commit.
+    pages: AtomicU64,
+    /// Pages in the log at the last look.
+    looked: AtomicU64,
+    /// Bytes of a page in the log.
+    page_bytes: AtomicU64,
     is_looking: AtomicBool,
-    /// Bytes that were left in the log because somebody reads them.
-    held_back: AtomicU64,
-    log: Mutex<Log>,
+    mover: Mutex<Mover>,
 }
 
-struct Log {
+/// Who moves the log.
+struct Mover {
     connection: Option<Held>,
-    /// Pages at the last look.
-    pages: u64,
-    /// Held-back bytes at which the next warning is due.
+    /// Bytes in the log at which the next warning is due.
     warn_at: u64,
     is_closed: bool,
-}
-
-/// What `wal_checkpoint` answers.
-#[derive(QueryableByName)]
-struct Answer {
-    #[diesel(sql_type = BigInt)]
-    log: i64,
-    #[diesel(sql_type = BigInt)]
-    checkpointed: i64,
 }
 
 impl Checkpoints {
     pub(super) fn new(file: &DatabaseFile, options: &StoreOptions, runtime: Handle) -> Self {
         Self {
             file: file.clone(),
-            busy_timeout: options.busy_timeout,
             runtime,
             limit: options.log_limit,
-            operations: AtomicU64::new(0),
-            due: AtomicU64::new(1),
+            pages: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
+            page_bytes: AtomicU64::new(4096 + FRAME_HEADER),
             is_looking: AtomicBool::new(false),
-            held_back: AtomicU64::new(0),
-            log: Mutex::new(Log {
+            mover: Mutex::new(Mover {
                 connection: None,
-                pages: 0,
-                warn_at: KEPT_BYTES,
+                warn_at: KEPT_BYTES.min(options.log_limit),
                 is_closed: false,
             }),
         }
     }
 
-    /// Notes operations that were committed; moves the log where that is due, on the blocking pool.
-    pub(super) fn note(self: &Arc<Self>, operations: usize) {
-        let operations = operations as u64;
-        let since = self.operations.fetch_add(operations, Ordering::Relaxed) + operations;
-        if since < self.due.load(Ordering::Relaxed) || self.is_looking.swap(true, Ordering::AcqRel)
-        {
+    /// Notes how many pages a commit left in the log; moves them where that is due, on the blocking pool.
+    pub(super) fn note(self: &Arc<Self>, pages: u64) {
+        let before = self.pages.swap(pages, Ordering::AcqRel);
+        if pages < before {
+            // It has begun anew.
+            self.looked.store(0, Ordering::Release);
+        }
+        let due = self.looked.load(Ordering::Acquire) + PAGES;
+        if pages < due || self.is_looking.swap(true, Ordering::AcqRel) {
             return;
         }
         let looking = Looking(Arc::clone(self));
@@ -103,15 +98,15 @@ impl Checkpoints {
         }));
     }
 
-    /// Whether readers hold back as much as the log may hold.
+    /// Whether the log holds as much as it may.
     pub(super) fn is_full(&self) -> bool {
-        self.held_back.load(Ordering::Acquire) >= self.limit
+        self.bytes() >= self.limit
     }
 
-    /// Moves what can be moved of a log that is full; an error if that leaves it full. On a thread that may wait.
+    /// Moves a log that is full, and has it begin anew; an error if a read keeps it from that. On a thread that may wait.
     pub(super) fn make_room(&self) -> Result<(), StateStoreError> {
         self.move_log()?;
-        let bytes = self.held_back.load(Ordering::Acquire);
+        let bytes = self.bytes();
         if bytes >= self.limit {
             return Err(StateStoreError::LogFull {
                 bytes,
@@ -121,62 +116,113 @@ impl Checkpoints {
         Ok(())
     }
 
+    fn bytes(&self) -> u64 {
+        self.pages.load(Ordering::Acquire) * self.page_bytes.load(Ordering::Relaxed)
+    }
+
     fn move_log(&self) -> Result<(), StateStoreError> {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        if log.is_closed {
+        let mut mover = self.mover.lock().unwrap_or_else(PoisonError::into_inner);
+        if mover.is_closed {
             return Ok(());
         }
-        let operations = self.operations.swap(0, Ordering::Relaxed);
-        let answer = caught(|| {
-            if log.connection.is_none() {
-                log.connection = Some(Held::open(
-                    &self.file,
-                    Role::Checkpointer,
-                    self.busy_timeout,
-                )?);
+        let pages = self.pages.load(Ordering::Acquire);
+        self.looked.store(pages, Ordering::Release);
+        // Without this a log that is read all the time, by one short read after the other, would never begin anew.
+        let is_held = pages >= HELD_PAGES || self.is_full();
+        let moved = caught(|| {
+            if mover.connection.is_none() {
+                mover.connection = Some(Held::open(&self.file, Role::Checkpointer, PAUSE)?);
             }
-            let Some(connection) = &mut log.connection else {
+            let Some(connection) = &mut mover.connection else {
                 return Err(StateStoreError::Closed);
             };
             connection.run(true, |connection| {
-                let checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)");
-                Ok(checkpoint.get_result::<Answer>(connection)?)
+                let size: i64 = diesel::select(sql::<BigInt>(PAGE_SIZE)).get_result(connection)?;
+                let size = u64::try_from(size).unwrap_or(4096) + FRAME_HEADER;
+                self.page_bytes.store(size, Ordering::Relaxed);
+                Ok(if is_held {
+                    Restart.get_result::<Answer>(connection)?
+                } else {
+                    Passive.get_result::<Answer>(connection)?
+                })
             })
         });
-        let answer = answer.inspect_err(|_| log.connection = None)?;
-        // Both are -1 where there is no log.
-        let pages = u64::try_from(answer.log).unwrap_or(0);
-        let left = pages.saturating_sub(u64::try_from(answer.checkpointed).unwrap_or(0));
-        let grown = if pages < log.pages {
-            pages
-        } else {
-            pages - log.pages
-        };
-        log.pages = pages;
-        let due = (operations * PAGES / grown.max(1)).clamp(1, MOST_OPERATIONS);
-        self.due.store(due, Ordering::Relaxed);
-        // What a writer has added during the look is left too, and isn't held back by anybody.
-        let bytes = if left < PAGES { 0 } else { pages * FRAME_BYTES };
-        self.held_back.store(bytes, Ordering::Release);
-        if bytes >= log.warn_at.min(self.limit) {
-            log.warn_at = bytes * 2;
+        let (is_busy, ..) = moved.inspect_err(|_| mover.connection = None)?;
+        if !is_held {
+            return Ok(());
+        }
+        if is_busy == 0 {
+            // The next commit begins it anew.
+            self.pages.store(0, Ordering::Release);
+            self.looked.store(0, Ordering::Release);
+            mover.warn_at = KEPT_BYTES.min(self.limit);
+            return Ok(());
+        }
+        let bytes = self.bytes();
+        if bytes >= mover.warn_at {
+            mover.warn_at = bytes * 2;
             tracing::warn!(
                 bytes,
                 limit = self.limit,
                 "a read that is still open keeps the write-ahead log from being moved into the database"
             );
-        } else if bytes == 0 {
-            log.warn_at = KEPT_BYTES;
         }
         Ok(())
     }
 
     /// Moves nothing from now on; waits for what is being moved. On a thread that may wait.
     pub(super) fn close(&self) {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.is_closed = true;
-        log.connection = None;
+        let mut mover = self.mover.lock().unwrap_or_else(PoisonError::into_inner);
+        mover.is_closed = true;
+        mover.connection = None;
     }
+}
+
+const PAGE_SIZE: &str = "(SELECT page_size FROM pragma_page_size)";
+
+/// Whether it couldn't be done whole, pages in the log, pages that were moved.
+type Answer = (i64, i64, i64);
+
+/// A checkpoint as a query that is prepared once.
+macro_rules! checkpoint {
+    ($(#[$doc:meta])* $name:ident, $sql:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, QueryId)]
+        struct $name;
+
+        impl QueryFragment<Sqlite> for $name {
+            fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+                pass.push_sql($sql);
+                Ok(())
+            }
+        }
+
+        impl Query for $name {
+            type SqlType = (BigInt, BigInt, BigInt);
+        }
+
+        impl<C> RunQueryDsl<C> for $name {}
+    };
+}
+
+checkpoint! {
+    /// Counts the pages, and moves none.
+    Noop, "PRAGMA wal_checkpoint(NOOP)"
+}
+checkpoint! {
+    /// Moves what it can, and waits for nobody.
+    Passive, "PRAGMA wal_checkpoint(PASSIVE)"
+}
+checkpoint! {
+    /// Moves everything, and waits for the readers, so that the next commit begins the log anew.
+    Restart, "PRAGMA wal_checkpoint(RESTART)"
+}
+
+/// How many pages the log holds, as its writer knows.
+pub(super) fn log_pages(connection: &mut SqliteConnection) -> Result<u64, StateStoreError> {
+    let (_, pages, _) = Noop.get_result::<Answer>(connection)?;
+    // -1 where there is no log.
+    Ok(u64::try_from(pages).unwrap_or(0))
 }
 
 /// Someone is looking at the log, or on the way to.

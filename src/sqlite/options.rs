@@ -128,8 +128,8 @@ impl StoreOptions {
     }
 
     /// Bytes that the write-ahead log may grow to while reads that stay open keep it from being moved into the database
-    /// (1 GiB). Writes above it are refused with [`LogFull`](StateStoreError::LogFull) until such a read ends. The log is
-    /// looked at every 1000 pages (4 MiB), so it may grow by so much more, and by one bulk write.
+    /// (1 GiB). Writes above it are refused with [`LogFull`](StateStoreError::LogFull) until such a read ends. The log may grow
+    /// beyond it by what is being written when it is reached. Without such a read it begins anew at 16 MiB, or soon after.
     #[must_use]
     pub fn log_limit(mut self, bytes: u64) -> Self {
         self.log_limit = bytes;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use diesel::SqliteConnection;
 use tokio::runtime::Handle;
 
+use super::checkpoints::log_pages;
 use super::closure::caught;
 use super::held::Held;
 use super::operation::{Batch, Ran, Shape, Traces};
@@ -173,8 +174,11 @@ impl Owner {
         if is_short {
             lane.recent.note(self.took);
         }
-        if matches!(ended, Ok(Ended::Committed)) && shape != Shape::Bare {
-            lane.checkpoints.note(batch.len());
+        if matches!(ended, Ok(Ended::Committed))
+            && shape != Shape::Bare
+            && let Ok(pages) = writer.run(may_wait, |connection| caught(|| log_pages(connection)))
+        {
+            lane.checkpoints.note(pages);
         }
         let (turn, failure) = match ended {
             Ok(Ended::Committed) if traces.lent_connection && !writer.restore() => {
