@@ -504,3 +504,20 @@ async fn events_that_a_closure_appends_by_diesel_are_found() {
     assert!(undone.await.is_err());
     assert!(store.search_events("never").await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_closure_finds_what_it_wrote_through_the_connection() {
+    let (_directory, store) = open(quick()).await;
+    let found = store
+        .transact(|tx| {
+            tx.connection().batch_execute(
+                "INSERT INTO events (id, event_type, timestamp, session_id, actor_type, actor_id, content, created_at, \
+                 recorded_at) VALUES ('00000000-0000-0000-0000-000000000001', 't', 1, 's', 'agent', 'a', 'zebra', 1, 1);",
+            )?;
+            let found = tx.events().search("zebra", &EventFilter::default(), &PageRequest::default())?;
+            Ok(found.items.len())
+        })
+        .await
+        .unwrap();
+    assert_eq!(found, 1);
+}

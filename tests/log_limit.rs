@@ -205,3 +205,52 @@ async fn a_full_log_is_warned_of_once_and_not_at_each_refused_write() {
     read.release().await;
     assert!((1..=3).contains(&warned), "{warned} warnings");
 }
+
+#[test]
+fn the_limit_holds_after_the_runtime_that_made_the_store_is_gone() {
+    let limit = 8 * MIB;
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    let (_directory, store) = first.block_on(open(quick().log_limit(limit)));
+    first
+        .block_on(store.save_agent_state(&agent("first")))
+        .unwrap();
+    drop(first);
+    let second = runtime();
+    let largest = second.block_on(async {
+        let read = OpenRead::new(&store).await;
+        let largest = fill(&store, 16, 256 * MIB).await;
+        read.release().await;
+        soon(store.save_agent_state(&agent("next"))).await.unwrap();
+        largest
+    });
+    assert!(largest < limit + LOOK + MIB, "{largest}");
+    second.block_on(async { drop(store) });
+}
+
+#[tokio::test]
+async fn a_limit_under_which_nothing_could_be_written_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    let refused = SqliteStateStore::open(&path, quick().log_limit(0)).await;
+    assert!(matches!(refused, Err(StateStoreError::InvalidInput { .. })));
+}
+
+#[tokio::test]
+async fn closing_moves_the_log_also_while_it_is_being_moved_and_another_has_the_file_open() {
+    use descartes_state::diesel::{Connection, SqliteConnection, connection::SimpleConnection};
+    for _ in 0..10 {
+        let (_directory, store) = open(quick()).await;
+        let path = store.path().to_owned();
+        let mut other = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        other
+            .batch_execute("SELECT count(*) FROM agent_states;")
+            .unwrap();
+        let events: Vec<_> = (0..3_000)
+            .map(|number| event(number, &"word ".repeat(200)))
+            .collect();
+        soon(store.events().append_all(&events)).await.unwrap();
+        soon(store.close()).await.unwrap();
+        assert_eq!(log_size(&store), 0);
+    }
+}

@@ -5,14 +5,20 @@
     reason = "a test that can't go on says why and stops"
 )]
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use descartes_state::diesel::connection::SimpleConnection;
+use descartes_state::diesel::prelude::*;
+use descartes_state::diesel::sql_query;
+use descartes_state::diesel::sql_types::{BigInt, Text};
 use descartes_state::{
-    AgentFilter, AgentState, Expected, PageRequest, SqliteStateStore, StateStoreError,
+    ActorType, AgentState, Event, Expected, SqliteStateStore, StateStoreError, Transaction,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 const FILE: &str = "DESCARTES_STATE_TEST_FILE";
 const WINS: i64 = 100;
@@ -100,6 +106,43 @@ async fn of_two_processes_exactly_one_wins_each_revision() {
     assert_eq!(record.state.state_data, (2 * WINS).to_string());
 }
 
+/// Events in one bulk append.
+const BULK: usize = 20;
+
+fn event(id: Uuid, session: &str) -> Event {
+    Event {
+        id,
+        event_type: "note".into(),
+        timestamp: 1,
+        session_id: session.into(),
+        actor_type: ActorType::Agent,
+        actor_id: "actor".into(),
+        // Long enough that the log is moved in the background while the child writes.
+        content: "many words ".repeat(100),
+        metadata: None,
+        git_commit: None,
+    }
+}
+
+/// One write of one of four kinds; each leaves rows that can be told by the id.
+async fn write(store: &SqliteStateStore, kind: u32, id: String) -> Result<(), StateStoreError> {
+    match kind {
+        0 => store.save_agent_state(&agent(&id)).await,
+        1 => store.save_event(&event(Uuid::now_v7(), &id)).await,
+        2 => {
+            let events: Vec<_> = (0..BULK).map(|_| event(Uuid::now_v7(), &id)).collect();
+            store.events().append_all(&events).await.map(drop)
+        }
+        _ => {
+            let both = move |tx: &mut Transaction<'_>| {
+                tx.agents().save(&agent(&id))?;
+                tx.events().append(&event(Uuid::now_v7(), &id)).map(drop)
+            };
+            store.transact(both).await
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the body of a child process"]
 async fn child_that_writes_until_it_is_killed() {
@@ -107,12 +150,13 @@ async fn child_that_writes_until_it_is_killed() {
         return;
     };
     let mut writers = Vec::new();
-    for writer in 0..8 {
+    for writer in 0..64u32 {
         let store = store.clone();
         writers.push(tokio::spawn(async move {
             for number in 0.. {
-                let id = format!("{}-{writer}-{number}", std::process::id());
-                store.save_agent_state(&agent(&id)).await.unwrap();
+                let kind = (writer + number) % 4;
+                let id = format!("{kind}-{}-{writer}-{number}", std::process::id());
+                write(&store, kind, id.clone()).await.unwrap();
                 // Only what was acknowledged is told.
                 let mut out = std::io::stdout().lock();
                 writeln!(out, "ack {id}").unwrap();
@@ -126,17 +170,17 @@ async fn child_that_writes_until_it_is_killed() {
 }
 
 #[tokio::test]
-async fn a_killed_process_loses_no_acknowledged_write() {
+async fn a_killed_process_loses_no_acknowledged_write_and_leaves_none_by_halves() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
     let store = SqliteStateStore::new(&path, false).await.unwrap();
     store.initialize().await.unwrap();
     let mut acknowledged = Vec::new();
-    for round in 0..20 {
+    for round in 0..12 {
         let mut child = child("child_that_writes_until_it_is_killed", &path);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // A different moment each round, by what was written, not by the clock.
-        for _ in 0..20 + round * 7 {
+        for _ in 0..50 + round * 23 {
             let line = lines.next().unwrap().unwrap();
             acknowledged.extend(line.strip_prefix("ack ").map(str::to_owned));
         }
@@ -148,24 +192,49 @@ async fn a_killed_process_loses_no_acknowledged_write() {
         let rest = rest.iter().take(whole);
         acknowledged.extend(rest.filter_map(|line| line.strip_prefix("ack ").map(str::to_owned)));
     }
-    assert!(acknowledged.len() > 1_000, "{}", acknowledged.len());
-    for id in &acknowledged {
-        let found = store.load_agent_state(id).await.unwrap();
-        assert!(found.is_some(), "{id} was acknowledged, and is lost");
+    assert!(acknowledged.len() > 2_000, "{}", acknowledged.len());
+    drop(store);
+
+    let mut file = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let rows = "SELECT agent_id AS id, 0 AS number FROM agent_states";
+    let agents = numbers(&mut file, rows);
+    let rows = "SELECT session_id AS id, count(*) AS number FROM events GROUP BY session_id";
+    let events = numbers(&mut file, rows);
+    // All that its kind writes, or nothing; and never nothing where it was acknowledged.
+    for id in agents.keys().chain(events.keys()).chain(&acknowledged) {
+        let (wants_agent, wants_events) = match id.as_bytes()[0] {
+            b'0' => (true, 0),
+            b'1' => (false, 1),
+            b'2' => (false, BULK as i64),
+            _ => (true, 1),
+        };
+        let has_events = events.get(id).copied().unwrap_or(0);
+        assert_eq!(
+            agents.contains_key(id),
+            wants_agent,
+            "{id}: half of it is lost"
+        );
+        assert_eq!(has_events, wants_events, "{id}: half of it is lost");
     }
-    let check: String = store
-        .read(|tx| {
-            use diesel::prelude::*;
-            let check = "(SELECT integrity_check FROM pragma_integrity_check)";
-            let check = diesel::dsl::sql::<diesel::sql_types::Text>(check);
-            Ok(diesel::select(check).get_result(tx.connection())?)
-        })
-        .await
-        .unwrap();
-    assert_eq!(check, "ok");
-    let page = store
-        .agents()
-        .list(&AgentFilter::default(), &PageRequest::new(1))
-        .await;
-    assert_eq!(page.unwrap().items.len(), 1);
+    let check = "SELECT integrity_check AS id, 0 AS number FROM pragma_integrity_check";
+    let found: Vec<_> = numbers(&mut file, check).into_keys().collect();
+    assert_eq!(found, ["ok"]);
+    // With a rank, the index is compared with the rows too.
+    file.batch_execute(
+        "INSERT INTO events_search (events_search, rank) VALUES ('integrity-check', 1)",
+    )
+    .unwrap();
+}
+
+#[derive(QueryableByName)]
+struct Numbered {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+fn numbers(connection: &mut SqliteConnection, query: &str) -> HashMap<String, i64> {
+    let rows: Vec<Numbered> = sql_query(query).load(connection).unwrap();
+    rows.into_iter().map(|row| (row.id, row.number)).collect()
 }

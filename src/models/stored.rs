@@ -98,7 +98,7 @@ impl StoredText {
         column: &'static str,
     ) -> Result<String, StateStoreError> {
         self.0.map_err(|reason| {
-            let key = &format!("<{reason}>");
+            let key = "<unreadable>";
             Place { table, key }.corrupt(column, reason)
         })
     }

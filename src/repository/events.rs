@@ -215,7 +215,9 @@ impl<'t> EventRepository<'t> {
         let Some(expression) = search::expression(is_shared.then_some(namespace), text) else {
             return Ok(Vec::new());
         };
-        if self.pending.unindexed_events {
+        // Through the connection, the caller may have written some.
+        let may_be_unindexed = self.pending.unindexed_events || self.pending.lent_connection;
+        if may_be_unindexed && !self.pending.is_read_only {
             search::index_new_events(self.connection)?;
             self.pending.unindexed_events = false;
         }

@@ -19,6 +19,8 @@ pub(crate) struct Pending {
     pub(crate) unindexed_events: bool,
     /// The caller had the connection itself: it may have written events, and changed settings.
     pub(crate) lent_connection: bool,
+    /// The transaction only reads.
+    pub(crate) is_read_only: bool,
 }
 
 /// An open transaction over all six aggregates of one namespace, and over the Diesel connection.

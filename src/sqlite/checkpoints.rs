@@ -22,6 +22,7 @@ use super::closure::caught;
 use super::connect::{DatabaseFile, Role};
 use super::held::Held;
 use super::options::StoreOptions;
+use super::threads::current_or;
 use crate::error::StateStoreError;
 
 /// Pages in the log at which they are moved: SQLite's own default.
@@ -90,8 +91,8 @@ impl Checkpoints {
             return;
         }
         let looking = Looking(Arc::clone(self));
-        // A runtime that is gone drops it; then SQLite moves the log in some commit.
-        drop(self.runtime.spawn_blocking(move || {
+        // A runtime that is gone drops it, and the next commit tries again.
+        drop(current_or(&self.runtime).spawn_blocking(move || {
             if let Err(error) = looking.0.move_log() {
                 tracing::warn!(%error, "the write-ahead log could not be moved into the database");
             }
@@ -168,6 +169,11 @@ impl Checkpoints {
             );
         }
         Ok(())
+    }
+
+    /// Waits for what is being moved: nobody else can move the log meanwhile. On a thread that may wait.
+    pub(super) fn settle(&self) {
+        drop(self.mover.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Moves nothing from now on; waits for what is being moved. On a thread that may wait.

@@ -196,6 +196,14 @@ impl Core {
     pub(super) async fn shut_down(self: &Arc<Self>) -> Result<(), StateStoreError> {
         let connections = self.connections()?;
         connections.readers.settle().await;
+        let checkpoints = Arc::clone(&connections.checkpoints);
+        // Without a runtime nothing is being moved.
+        let _settled = self
+            .blocking(move |_| {
+                checkpoints.settle();
+                Ok(())
+            })
+            .await;
         // One that was dropped may be closing the connections now: the lane must not open another.
         let is_closing = self.is_closing.load(Ordering::Acquire);
         let checkpointed = if self.is_ready.load(Ordering::Acquire) && !is_closing {

@@ -90,6 +90,7 @@ fn settings(connection: &mut SqliteConnection) -> QueryResult<String> {
             "pragma_reverse_unordered_selects",
         ),
         ("automatic_index", "pragma_automatic_index"),
+        ("count_changes", "pragma_count_changes"),
         ("secure_delete", "pragma_secure_delete"),
         ("max_page_count", "pragma_max_page_count"),
         ("count(*)", "pragma_database_list WHERE name <> 'temp'"),

@@ -15,7 +15,8 @@ use crate::error::StateStoreError;
 /// How an operation is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One writing statement over one row: SQLite takes it back by itself if it fails.
+    /// One writing statement over one row, which SQLite takes back by itself if it fails. What else it asks, before and
+    /// after, can only fail where the connection is broken.
     OneStatement,
     /// A few statements: they need a savepoint.
     SeveralStatements,

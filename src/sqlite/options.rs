@@ -44,7 +44,7 @@ pub enum OpenMode {
 /// ```
 ///
 /// Stores that are open on one file in one process share their connections: the first one's settings of connections,
-/// timeouts, queue, budget and durability hold for all of them.
+/// timeouts, queue, log, budget and durability hold for all of them.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StoreOptions {
@@ -191,6 +191,9 @@ impl StoreOptions {
         }
         if self.write_queue == 0 || self.write_queue > tokio::sync::Semaphore::MAX_PERMITS {
             return refuse("write_queue must hold at least one operation");
+        }
+        if self.log_limit < 1024 * 1024 {
+            return refuse("log_limit must be at least 1 MiB");
         }
         if self.busy_timeout.as_millis() > i32::MAX as u128 {
             return refuse("busy_timeout must not be above 24 days");

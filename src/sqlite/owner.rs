@@ -29,8 +29,9 @@ pub(super) struct Owner {
     standing: Standing,
 }
 
-/// Waiting for callers takes no longer than this part of the last transaction.
-const LONGEST_GATHERING: u32 = 8;
+/// Waiting for callers takes no longer than this part of the last transaction, and no longer than this.
+const GATHERING_SHARE: u32 = 8;
+const LONGEST_GATHERING: Duration = Duration::from_millis(5);
 
 /// What becomes of the queue if the owner is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +143,8 @@ impl Owner {
         }
         let expected = self.lane.waiting() + answered;
         answers.send();
-        let came = self.lane.gather(expected, self.took / LONGEST_GATHERING);
+        let moment = (self.took / GATHERING_SHARE).min(LONGEST_GATHERING);
+        let came = self.lane.gather(expected, moment);
         self.lane.returning.note(came >= expected / 2);
         Answers::default()
     }
@@ -206,8 +208,8 @@ impl Owner {
         (turn, Answers { batch, failure })
     }
 
-    /// Gives the lane free, and then the answers: who hears one finds the lane free. Gives itself back where there is
-    /// more to do.
+    /// Gives the lane free, and then the answers: a lone caller who hears one finds the lane free. Gives itself back where
+    /// there is more to do.
     fn release(mut self, answers: Answers) -> Option<Self> {
         let is_free = self.lane.free(&mut self.writer);
         if is_free {

@@ -3,14 +3,18 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A moving average, in which no piece of work counts for more than twice the budget: so it takes three slow ones in a row
-/// to leave the caller's thread, and three short ones to come back. A thread that lost its core to another for a moment
-/// looks just like one slow piece; on the blocking pool that is common, and work must not stay there because of it.
+/// A moving average, in which no piece of work counts for more than twice the budget: one that takes a little too long is
+/// forgiven, since a thread that lost its core to another for a moment looks just like it; on the blocking pool that is
+/// common, and work must not stay there because of it. A stall is not forgiven: it takes five short ones to come back.
 #[derive(Debug)]
 pub(super) struct RecentTime {
     nanos: AtomicU64,
     budget: Duration,
 }
+
+/// No lost time slice takes so long; nor does work that is worth so many budgets.
+const STALL: Duration = Duration::from_millis(5);
+const STALL_BUDGETS: u32 = 10;
 
 impl RecentTime {
     pub(super) fn new(budget: Duration) -> Self {
@@ -21,6 +25,11 @@ impl RecentTime {
     }
 
     pub(super) fn note(&self, took: Duration) {
+        if took >= STALL.max(STALL_BUDGETS * self.budget) {
+            let stalled = u64::try_from((4 * self.budget).as_nanos()).unwrap_or(u64::MAX);
+            self.nanos.store(stalled, Ordering::Relaxed);
+            return;
+        }
         let took = u64::try_from(took.min(2 * self.budget).as_nanos()).unwrap_or(u64::MAX);
         // Racing notes may lose one another: it is an estimate.
         let average = self.nanos.load(Ordering::Relaxed);
@@ -82,18 +91,18 @@ mod tests {
     }
 
     #[test]
-    fn one_stall_is_forgiven_and_three_move_work_off_the_runtime_until_three_are_short() {
+    fn one_slow_piece_is_forgiven_and_three_move_work_off_the_runtime_until_three_are_short() {
         let recent = RecentTime::new(Duration::from_micros(250));
         assert!(recent.is_short());
-        let stalls: Vec<bool> = (0..4)
+        let slow: Vec<bool> = (0..4)
             .map(|_| {
-                recent.note(Duration::from_millis(10));
+                recent.note(Duration::from_millis(2));
                 recent.is_short()
             })
             .collect();
-        assert_eq!(stalls, [true, true, false, false]);
+        assert_eq!(slow, [true, true, false, false]);
         for _ in 0..20 {
-            recent.note(Duration::from_millis(10));
+            recent.note(Duration::from_millis(2));
         }
         let short: Vec<bool> = (0..3)
             .map(|_| {
@@ -102,6 +111,18 @@ mod tests {
             })
             .collect();
         assert_eq!(short, [false, false, true]);
+    }
+
+    #[test]
+    fn a_disk_that_stalls_at_every_other_commit_stalls_the_runtime_once() {
+        let recent = RecentTime::new(Duration::from_micros(500));
+        let mut on_the_runtime = 0;
+        for _ in 0..500 {
+            on_the_runtime += usize::from(recent.is_short());
+            recent.note(Duration::from_secs(1));
+            recent.note(Duration::from_micros(50));
+        }
+        assert_eq!(on_the_runtime, 1);
     }
 
     #[test]

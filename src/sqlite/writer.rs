@@ -8,7 +8,8 @@
 //! - An operation owns its data; one that was withdrawn before it started is skipped.
 //! - An operation that fails leaves its neighbours untouched: it is a single writing statement, or has a savepoint.
 //!   Where SQLite rolls the whole batch back because of it, the others run again without it.
-//! - A caller's closure is never batched: it has the transaction to itself, on the blocking pool.
+//! - A bulk write and a caller's closure are never batched: each has a transaction to itself, on the blocking pool, and is
+//!   rolled back by that. A checkpoint or a migration has none.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -356,7 +356,10 @@ impl SqliteStateStore {
         let scope = Arc::clone(self.scope()?);
         self.attachment
             .read_closure("read", move |connection, traces| {
-                let mut pending = Pending::default();
+                let mut pending = Pending {
+                    is_read_only: true,
+                    ..Pending::default()
+                };
                 let result = work(&mut Transaction::new(connection, &scope, &mut pending));
                 traces.lent_connection = pending.lent_connection;
                 result
