@@ -219,7 +219,8 @@ async fn drop_at_random(store: &SqliteStateStore, seed: u64) -> Vec<(String, Fat
                 let mut dice = Dice(seed * 64 + writer);
                 let mut fates = Vec::new();
                 for number in 0..25 {
-                    let (kind, polls) = (dice.roll(4), dice.roll(6) as usize);
+                    let kind = dice.roll(4);
+                    let polls = usize::try_from(dice.roll(6)).unwrap();
                     let id = u128::from((writer * 100 + number + 1) * 100);
                     let call = call(store.clone(), kind, id);
                     // The last are let go on to their end.
