@@ -1,4 +1,4 @@
-//! Many writes after the runtime that made the store is gone: nobody is left to move the log in the background.
+//! Many writes after the runtime that made the store is gone: its threads are no longer there to move the log.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support_lane;
@@ -65,8 +65,8 @@ fn many_writes_after_the_makers_end_are_kept_and_leave_no_endless_log() {
                 let store = store.clone();
                 tokio::spawn(async move {
                     let mut largest = 0;
-                    for number in 0..50 {
-                        let id = format!("{writer}-{number}");
+                    for number in 0..100 {
+                        let id = format!("{writer}-{}", number % 4);
                         store.save_agent_state(&large(&id)).await.unwrap();
                         largest = largest.max(log_size(&store));
                     }
@@ -80,12 +80,12 @@ fn many_writes_after_the_makers_end_are_kept_and_leave_no_endless_log() {
         }
         largest
     });
-    // They wrote 50 MiB and more; SQLite moved the log in some of the commits.
-    assert!(largest < 40 * MIB, "{largest}");
+    // They wrote 100 MiB and more.
+    assert!(largest < 64 * MIB, "{largest}");
     next.block_on(store.close()).unwrap();
     assert!(!directory.path().join("state.db-wal").exists());
     let mut other = raw(&directory.path().join("state.db"));
-    assert_eq!(count(&mut other, "agent_states"), 801);
+    assert_eq!(count(&mut other, "agent_states"), 65);
     assert_intact(&mut other);
 
     // Without any runtime each call is done, or says that the store is closed.
