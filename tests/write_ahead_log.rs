@@ -113,7 +113,7 @@ async fn fill(
     pages: usize,
 ) -> (Vec<String>, StateStoreError, u64) {
     let (mut acknowledged, mut largest) = (Vec::new(), 0);
-    for number in 0..10_000 {
+    for number in 0..1_000 {
         let id = format!("{name}-{number}");
         let saved = soon(store.save_agent_state(&large(&id, pages))).await;
         largest = largest.max(log_size(store));
