@@ -3,6 +3,7 @@
 
 mod support_lane;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use descartes_state::{AgentState, SqliteStateStore, StateStoreError};
@@ -20,9 +21,12 @@ fn runtime() -> Runtime {
         .unwrap()
 }
 
+/// No page of it is as before: SQLite writes no page that doesn't change.
 fn large(id: &str) -> AgentState {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let line = format!("{:>64}", NEXT.fetch_add(1, Ordering::Relaxed));
     AgentState {
-        state_data: "x".repeat(64 * 1024),
+        state_data: line.repeat(1024),
         ..agent(id)
     }
 }

@@ -5,6 +5,7 @@ mod support_lane;
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, mpsc};
 
 use descartes_state::{AgentFilter, AgentState, EventFilter, SqliteStateStore, StateStoreError};
@@ -56,10 +57,12 @@ fn warnings(limit: u64) -> Vec<String> {
     of_limit.cloned().collect()
 }
 
-/// A state of about so many pages.
+/// A state of about so many pages, none of them as before: SQLite writes no page that doesn't change.
 fn large(id: &str, pages: usize) -> AgentState {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let line = format!("{:>64}", NEXT.fetch_add(1, Ordering::Relaxed));
     AgentState {
-        state_data: "x".repeat(pages * 4096),
+        state_data: line.repeat(pages * 64),
         ..agent(id)
     }
 }

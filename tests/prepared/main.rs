@@ -9,3 +9,4 @@ mod plain;
 mod rows;
 #[path = "../support_lane/mod.rs"]
 mod support_lane;
+mod writes;
