@@ -129,7 +129,8 @@ impl StoreOptions {
 
     /// Bytes that the write-ahead log may grow to while reads that stay open keep it from being moved into the database
     /// (1 GiB). Writes above it are refused with [`LogFull`](StateStoreError::LogFull) until such a read ends. The log may grow
-    /// beyond it by what is being written when it is reached. Without such a read it begins anew at 16 MiB, or soon after.
+    /// beyond it by what is being written when it is reached. Without such a read it begins anew at 16 MiB, under many
+    /// inserts at up to some 60 MiB.
     #[must_use]
     pub fn log_limit(mut self, bytes: u64) -> Self {
         self.log_limit = bytes;
