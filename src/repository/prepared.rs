@@ -1,7 +1,7 @@
 //! Statements that SQLite prepares once a connection.
 //!
 //! Diesel prepares every `ON CONFLICT DO UPDATE` and every UPDATE anew (`unsafe_to_cache_prepared`), and writes a boxed
-//! query's SQL at each call. Preparing an upsert of `agent_states` takes five times as long as running it
+//! query's SQL at each call. Preparing a hot statement takes about as long as running it, or longer
 //! (`docs/performance.md`). The hot statements are therefore marked: their SQL never varies, so their type is their key.
 
 use std::marker::PhantomData;

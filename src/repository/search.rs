@@ -62,7 +62,7 @@ pub(crate) fn index_new_events(connection: &mut Connection) -> Result<(), StateS
 /// Whether rows of other namespaces are in the index too.
 ///
 /// Only then the namespace's word is asked for: FTS5 walks through all of its rows to find where they meet the other
-/// words', which took eight times as long as a search for a rare word among 100,000 events (`docs/performance.md`). What is
+/// words', which made a search for a rare word among 100,000 events nearly four times as slow (`docs/performance.md`). What is
 /// found is checked against the namespace in any case.
 pub(super) fn is_shared(
     connection: &mut Connection,
