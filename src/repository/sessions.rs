@@ -234,9 +234,7 @@ impl<'t> SessionRepository<'t> {
         let current = subject(id).may_touch(expected, current)?;
         let namespace = self.scope.namespace.as_str();
         subject(id).raise_floor(self.connection, namespace, current.revision)?;
-        let row = sessions::table
-            .filter(sessions::namespace.eq(namespace))
-            .filter(sessions::id.eq(id));
+        let row = sessions::table.filter(self.row(id));
         diesel::delete(row).execute(self.connection)?;
         Ok(())
     }
@@ -264,8 +262,7 @@ impl<'t> SessionRepository<'t> {
 
     fn current(&mut self, id: &str) -> Result<Option<Current>, StateStoreError> {
         let row = sessions::table
-            .filter(sessions::namespace.eq(self.scope.namespace.as_str()))
-            .filter(sessions::id.eq(id))
+            .filter(self.row(id))
             .select((sessions::revision, sessions::is_deleted))
             .get_result(self.connection)
             .optional()?;

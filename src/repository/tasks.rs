@@ -188,9 +188,7 @@ impl<'t> TaskRepository<'t> {
         let current = subject(&id).may_touch(expected, current)?;
         let namespace = self.scope.namespace.as_str();
         subject(&id).raise_floor(self.connection, namespace, current.revision)?;
-        let row = tasks::table
-            .filter(tasks::namespace.eq(namespace))
-            .filter(tasks::id.eq(&id));
+        let row = tasks::table.filter(self.row(&id));
         diesel::delete(row).execute(self.connection)?;
         Ok(())
     }
@@ -211,8 +209,7 @@ impl<'t> TaskRepository<'t> {
 
     fn current(&mut self, id: &str) -> Result<Option<Current>, StateStoreError> {
         let row = tasks::table
-            .filter(tasks::namespace.eq(self.scope.namespace.as_str()))
-            .filter(tasks::id.eq(id))
+            .filter(self.row(id))
             .select((tasks::revision, tasks::is_deleted))
             .get_result(self.connection)
             .optional()?;
