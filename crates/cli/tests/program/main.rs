@@ -1,7 +1,7 @@
 //! The program from end to end: the built binary, on files of its own.
 //!
 //! No test sleeps: each waits for what it needs, and one that would hang fails after a minute.
-#![cfg(all(unix, feature = "cli"))]
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -127,7 +127,7 @@ fn the_projects_own_sample_is_kept_whole() {
 
 #[test]
 fn real_runs_of_agents_are_kept_whole() {
-    let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/agent-runs.jsonl");
+    let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/agent-runs.jsonl");
     if !real.exists() {
         eprintln!(
             "{} is not there: the project's own sample instead",

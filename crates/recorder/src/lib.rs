@@ -1,0 +1,1 @@
+//! What turns a stream of lines into states, transitions, sessions and events.
