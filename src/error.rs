@@ -109,7 +109,7 @@ pub enum StateStoreError {
     #[error(
         "the write-ahead log holds {bytes} bytes, its limit is {limit}: end the read that is open (a `read` closure, a connection of `pool()`, another process), and try again"
     )]
-    LogFull {
+    WalFull {
         /// Its size in bytes.
         bytes: u64,
         /// The limit in bytes.
@@ -217,7 +217,7 @@ impl StateStoreError {
             self,
             Self::Busy { .. }
                 | Self::QueueFull { .. }
-                | Self::LogFull { .. }
+                | Self::WalFull { .. }
                 | Self::Timeout { .. }
         )
     }
@@ -322,8 +322,10 @@ pub enum DatabaseFailure {
     ReadOnly,
     /// Reading or writing the file failed (`SQLITE_IOERR`).
     Io,
-    /// The file is damaged or is no database (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
+    /// The file is damaged (`SQLITE_CORRUPT`).
     Damaged,
+    /// The file is no database, or its first page is damaged (`SQLITE_NOTADB`).
+    NotADatabase,
     /// The file can't be opened (`SQLITE_CANTOPEN`).
     CannotOpen,
     /// Any other.
@@ -365,7 +367,9 @@ impl fmt::Display for DatabaseError {
         let advice = match self.kind {
             DatabaseFailure::Full => " (free some space; nothing of this write was kept)",
             DatabaseFailure::ReadOnly => " (check the permissions of the file and its directory)",
-            DatabaseFailure::Damaged => " (restore the file from a backup)",
+            DatabaseFailure::Damaged | DatabaseFailure::NotADatabase => {
+                " (restore the file from a backup)"
+            }
             DatabaseFailure::CannotOpen => " (check the path and its permissions)",
             _ => "",
         };
@@ -490,9 +494,10 @@ fn classify(kind: &DatabaseErrorKind, message: &str) -> Failure {
             Kind::ReadOnly
         } else if message.contains("disk I/O error") {
             Kind::Io
-        } else if message.contains("disk image is malformed") || message.contains("not a database")
-        {
+        } else if message.contains("disk image is malformed") {
             Kind::Damaged
+        } else if message.contains("file is not a database") {
+            Kind::NotADatabase
         } else if message.contains("unable to open database file") {
             Kind::CannotOpen
         } else if message.contains("is append-only") {

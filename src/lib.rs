@@ -3,6 +3,8 @@
 
 mod clock;
 mod codec;
+mod commit_notes;
+mod engine;
 mod error;
 mod expected;
 mod limits;
@@ -16,18 +18,18 @@ mod runner;
 /// The tables, for type-checked queries of your own: generated from the migrations.
 #[allow(missing_docs)]
 pub mod schema;
-mod sqlite;
 mod state_store;
 mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::Codec;
+pub use engine::{Durability, OpenMode, StoreOptions};
 pub use error::{
     DatabaseError, DatabaseFailure, MigrationError, SerializationError, Source, StateStoreError,
 };
 pub use expected::Expected;
 pub use limits::Limits;
-pub use migrations::{MigrationRecord, Revert};
+pub use migrations::{MigrationRecord, PendingMigration, Revert};
 pub use models::{
     ActorType, AgentFilter, AgentRecord, AgentState, Event, EventFilter, EventRecord, Session,
     SessionFilter, SessionRecord, SessionStatus, SnapshotFilter, SnapshotOptions, SnapshotRecord,
@@ -44,7 +46,6 @@ pub use runner::{
     AgentCommand, AgentExit, AgentInfo, AgentOutput, AgentSignal, AgentStatus, Input,
     LocalProcessRunner, Output, RunnerError, RunnerOptions,
 };
-pub use sqlite::{Durability, OpenMode, StoreOptions};
 pub use state_store::StateStore;
 pub use store::{
     Agents, Events, Migrations, Sessions, Snapshots, SqliteStateStore, Tasks, Transitions,

@@ -212,7 +212,7 @@ macro_rules! declare {
         ///
         /// # Errors of every method
         /// `InvalidInput` or `TooLarge` for an argument outside its limits, `NotInitialized` before
-        /// [`initialize`](Self::initialize), `Closed` after closing, `Timeout`, `QueueFull`, `LogFull` and `Busy` when
+        /// [`initialize`](Self::initialize), `Closed` after closing, `Timeout`, `QueueFull`, `WalFull` and `Busy` when
         /// the store is overloaded, `OutcomeUnknown` when a commit failed half-way, `DatabaseError` for what SQLite reports.
         #[async_trait]
         pub trait StateStore: Send + Sync + 'static {

@@ -93,7 +93,7 @@ async fn fill(store: &SqliteStateStore, pages: usize, most: u64) -> u64 {
         let saved = soon(store.save_agent_state(&large(&format!("{number}"), pages))).await;
         largest = largest.max(log_size(store));
         match saved {
-            Err(StateStoreError::LogFull { .. }) => return largest,
+            Err(StateStoreError::WalFull { .. }) => return largest,
             _ if largest > most => return largest,
             other => other.unwrap(),
         }
@@ -105,7 +105,7 @@ async fn fill(store: &SqliteStateStore, pages: usize, most: u64) -> u64 {
 #[tokio::test]
 async fn the_limit_holds_in_each_round_of_readers() {
     let limit = 5 * MIB;
-    let (_directory, store) = open(quick().log_limit(limit)).await;
+    let (_directory, store) = open(quick().wal_limit(limit)).await;
     for round in 0..6 {
         let read = OpenRead::new(&store).await;
         let largest = fill(&store, 16, 256 * MIB).await;
@@ -118,7 +118,7 @@ async fn the_limit_holds_in_each_round_of_readers() {
 #[tokio::test]
 async fn the_limit_holds_where_large_writes_come_after_small_ones() {
     let limit = 8 * MIB;
-    let (_directory, store) = open(quick().log_limit(limit)).await;
+    let (_directory, store) = open(quick().wal_limit(limit)).await;
     for round in 0..40 {
         let writers: Vec<_> = (0..200)
             .map(|writer| {
@@ -140,7 +140,7 @@ async fn the_limit_holds_where_large_writes_come_after_small_ones() {
 #[tokio::test]
 async fn the_limit_holds_for_bulk_writes_after_small_ones() {
     let limit = 8 * MIB;
-    let (_directory, store) = open(quick().log_limit(limit)).await;
+    let (_directory, store) = open(quick().wal_limit(limit)).await;
     for number in 0..2_000u128 {
         store.save_event(&event(number, "small")).await.unwrap();
         tokio::task::yield_now().await;
@@ -167,7 +167,7 @@ async fn the_limit_holds_for_bulk_writes_after_small_ones() {
 #[tokio::test]
 async fn the_limit_holds_where_reads_take_turns() {
     let limit = 8 * MIB;
-    let (_directory, store) = open(quick().log_limit(limit)).await;
+    let (_directory, store) = open(quick().wal_limit(limit)).await;
     let mut read = OpenRead::new(&store).await;
     let mut largest = 0;
     'relay: for round in 0..200 {
@@ -195,7 +195,7 @@ async fn the_limit_holds_where_reads_take_turns() {
 async fn a_full_log_is_warned_of_once_and_not_at_each_refused_write() {
     let limit = 5 * MIB + 7;
     warnings(limit);
-    let (_directory, store) = open(quick().log_limit(limit)).await;
+    let (_directory, store) = open(quick().wal_limit(limit)).await;
     let read = OpenRead::new(&store).await;
     fill(&store, 16, 256 * MIB).await;
     for _ in 0..100 {
@@ -211,7 +211,7 @@ fn the_limit_holds_after_the_runtime_that_made_the_store_is_gone() {
     let limit = 8 * MIB;
     let runtime = || tokio::runtime::Runtime::new().unwrap();
     let first = runtime();
-    let (_directory, store) = first.block_on(open(quick().log_limit(limit)));
+    let (_directory, store) = first.block_on(open(quick().wal_limit(limit)));
     first
         .block_on(store.save_agent_state(&agent("first")))
         .unwrap();
@@ -232,7 +232,7 @@ fn the_limit_holds_after_the_runtime_that_made_the_store_is_gone() {
 async fn a_limit_under_which_nothing_could_be_written_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
-    let refused = SqliteStateStore::open(&path, quick().log_limit(0)).await;
+    let refused = SqliteStateStore::open(&path, quick().wal_limit(0)).await;
     assert!(matches!(refused, Err(StateStoreError::InvalidInput { .. })));
 }
 

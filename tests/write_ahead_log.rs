@@ -134,12 +134,12 @@ async fn fill(
 async fn a_read_that_stays_open_lets_the_log_grow_to_its_limit_and_no_further() {
     capture_warnings();
     let limit = 8 * MIB + 1;
-    let (directory, store) = open(quick().log_limit(limit)).await;
+    let (directory, store) = open(quick().wal_limit(limit)).await;
     store.save_agent_state(&large("before", 16)).await.unwrap();
     let read = OpenRead::new(&store).await;
     let (mut acknowledged, refusal, largest) = fill(&store, "one", 16).await;
 
-    let StateStoreError::LogFull { bytes, limit: said } = &refusal else {
+    let StateStoreError::WalFull { bytes, limit: said } = &refusal else {
         panic!("{refusal:?}");
     };
     assert!(*bytes >= limit && *said == limit, "{refusal}");
@@ -173,7 +173,7 @@ async fn a_read_that_stays_open_lets_the_log_grow_to_its_limit_and_no_further() 
     ];
     for refused in refused {
         let error = refused.unwrap_err();
-        assert!(matches!(error, StateStoreError::LogFull { .. }), "{error}");
+        assert!(matches!(error, StateStoreError::WalFull { .. }), "{error}");
     }
     assert_eq!(log_size(&store), full);
     let saved = i64::try_from(acknowledged.len()).unwrap() + 1;
@@ -217,12 +217,12 @@ async fn a_read_that_stays_open_lets_the_log_grow_to_its_limit_and_no_further() 
 async fn a_log_that_was_full_can_be_filled_and_emptied_again() {
     capture_warnings();
     let limit = 5 * MIB + 2;
-    let (_directory, store) = open(quick().log_limit(limit)).await;
+    let (_directory, store) = open(quick().wal_limit(limit)).await;
     for round in 0..4 {
         let read = OpenRead::new(&store).await;
         let (acknowledged, refusal, largest) = fill(&store, &round.to_string(), 16).await;
         assert!(
-            matches!(refusal, StateStoreError::LogFull { .. }),
+            matches!(refusal, StateStoreError::WalFull { .. }),
             "{refusal}"
         );
         assert!(!acknowledged.is_empty(), "the log is full from the start");
@@ -238,7 +238,7 @@ async fn a_log_that_was_full_can_be_filled_and_emptied_again() {
 #[tokio::test]
 async fn a_connection_of_the_pool_that_keeps_a_read_open_counts_too() {
     use descartes_state::diesel::connection::SimpleConnection;
-    let (_directory, store) = open(quick().log_limit(5 * MIB)).await;
+    let (_directory, store) = open(quick().wal_limit(5 * MIB)).await;
     let connection = store.pool().get().await.unwrap();
     let run = async |sql: &'static str| {
         let done = connection.interact(move |connection| connection.batch_execute(sql));
@@ -247,7 +247,7 @@ async fn a_connection_of_the_pool_that_keeps_a_read_open_counts_too() {
     run("BEGIN; SELECT count(*) FROM agent_states;").await;
     let (_, refusal, _) = fill(&store, "one", 16).await;
     assert!(
-        matches!(refusal, StateStoreError::LogFull { .. }),
+        matches!(refusal, StateStoreError::WalFull { .. }),
         "{refusal}"
     );
     run("COMMIT;").await;
@@ -282,7 +282,7 @@ async fn steady_load(store: &SqliteStateStore) -> u64 {
 async fn the_log_stays_bounded_under_steady_load_and_goes_with_the_store() {
     capture_warnings();
     let limit = 64 * MIB + 3;
-    let (_directory, store) = open(quick().log_limit(limit)).await;
+    let (_directory, store) = open(quick().wal_limit(limit)).await;
     let largest = steady_load(&store).await;
     // What 256 operations of one commit add comes on top.
     assert!(largest < limit, "{largest}");

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::dialect::{Matching, UnindexedNumber, UnindexedText, changes, last_insert_rowid};
 use super::prepared::prepared;
 use super::search::events_search;
-use super::{Connection, Pending, in_sequence, page_of, search, whole_list};
+use super::{Connection, in_sequence, page_of, search, whole_list};
+use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use crate::expected::Expected;
 use crate::models::{Event, EventFilter, EventRecord, EventRow, NewEvent, Scope};
@@ -49,19 +50,22 @@ macro_rules! restricted {
 pub struct EventRepository<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
-    pending: &'t mut Pending,
+    notes: &'t mut CommitNotes,
+    is_read_only: bool,
 }
 
 impl<'t> EventRepository<'t> {
     pub(super) fn new(
         connection: &'t mut Connection,
         scope: &'t Scope,
-        pending: &'t mut Pending,
+        notes: &'t mut CommitNotes,
+        is_read_only: bool,
     ) -> Self {
         Self {
             connection,
             scope,
-            pending,
+            notes,
+            is_read_only,
         }
     }
 
@@ -98,7 +102,7 @@ impl<'t> EventRepository<'t> {
         let (changes, seq): (i64, i64) =
             diesel::select((changes(), last_insert_rowid())).get_result(self.connection)?;
         if changes > 0 {
-            self.pending.unindexed_events = true;
+            self.notes.appended_events = true;
             return Ok(seq);
         }
         match self.find(&row.id)? {
@@ -216,10 +220,10 @@ impl<'t> EventRepository<'t> {
             return Ok(Vec::new());
         };
         // Through the connection, the caller may have written some.
-        let may_be_unindexed = self.pending.unindexed_events || self.pending.lent_connection;
-        if may_be_unindexed && !self.pending.is_read_only {
+        let may_be_unindexed = self.notes.appended_events || self.notes.lent_connection;
+        if may_be_unindexed && !self.is_read_only {
             search::index_new_events(self.connection)?;
-            self.pending.unindexed_events = false;
+            self.notes.appended_events = false;
         }
         let hits = events_search::table
             .inner_join(events::table.on(events::seq.eq(events_search::rowid)))

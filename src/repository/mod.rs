@@ -22,8 +22,8 @@ pub(crate) use search::index_new_events;
 pub use sessions::SessionRepository;
 pub use snapshots::SnapshotRepository;
 pub use tasks::TaskRepository;
+pub(crate) use transaction::Connection;
 pub use transaction::Transaction;
-pub(crate) use transaction::{Connection, Pending};
 pub use transitions::TransitionRepository;
 
 use crate::error::StateStoreError;

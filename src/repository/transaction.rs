@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::commit_notes::CommitNotes;
 use crate::models::Scope;
 
 use super::{
@@ -12,17 +13,6 @@ use super::{
 /// The connection that every repository names; a second backend would compile the same bodies over another.
 pub(crate) type Connection = diesel::SqliteConnection;
 
-/// What is still to be done before the transaction may commit.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    /// Events were appended that the full-text index doesn't know yet.
-    pub(crate) unindexed_events: bool,
-    /// The caller had the connection itself: it may have written events, and changed settings.
-    pub(crate) lent_connection: bool,
-    /// The transaction only reads.
-    pub(crate) is_read_only: bool,
-}
-
 /// An open transaction over all six aggregates of one namespace, and over the Diesel connection.
 ///
 /// [`SqliteStateStore::transact`](crate::SqliteStateStore::transact) and
@@ -31,7 +21,8 @@ pub(crate) struct Pending {
 pub struct Transaction<'a> {
     connection: &'a mut Connection,
     scope: &'a Scope,
-    pending: &'a mut Pending,
+    notes: &'a mut CommitNotes,
+    is_read_only: bool,
 }
 
 impl fmt::Debug for Transaction<'_> {
@@ -47,12 +38,14 @@ impl<'a> Transaction<'a> {
     pub(crate) fn new(
         connection: &'a mut Connection,
         scope: &'a Scope,
-        pending: &'a mut Pending,
+        notes: &'a mut CommitNotes,
+        is_read_only: bool,
     ) -> Self {
         Self {
             connection,
             scope,
-            pending,
+            notes,
+            is_read_only,
         }
     }
 
@@ -73,7 +66,7 @@ impl<'a> Transaction<'a> {
 
     /// The events.
     pub fn events(&mut self) -> EventRepository<'_> {
-        EventRepository::new(self.connection, self.scope, self.pending)
+        EventRepository::new(self.connection, self.scope, self.notes, self.is_read_only)
     }
 
     /// The tasks.
@@ -92,7 +85,7 @@ impl<'a> Transaction<'a> {
     /// It sees every namespace. Nested `connection.transaction(..)` is a savepoint; ending the outer transaction by raw
     /// SQL is [`TransactionEscaped`](crate::StateStoreError::TransactionEscaped).
     pub fn connection(&mut self) -> &mut diesel::SqliteConnection {
-        self.pending.lent_connection = true;
+        self.notes.lent_connection = true;
         self.connection
     }
 }

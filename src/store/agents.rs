@@ -1,11 +1,11 @@
 //! The states of agents.
 
 use super::SqliteStateStore;
+use crate::engine::WriteKind;
 use crate::error::StateStoreError;
 use crate::expected::Expected;
 use crate::models::{AgentFilter, AgentRecord, AgentState, NewAgent};
 use crate::page::{Page, PageRequest};
-use crate::sqlite::Shape;
 
 /// The states of agents.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ impl<'s> Agents<'s> {
     ) -> Result<i64, StateStoreError> {
         let row = NewAgent::prepare(self.store.scope()?, state)?;
         self.store
-            .write("agents.save", Shape::OneStatement, move |tx| {
+            .write("agents.save", WriteKind::SingleStatement, move |tx| {
                 tx.agents().put(&row, expected)
             })
             .await
@@ -101,7 +101,7 @@ impl<'s> Agents<'s> {
     ) -> Result<i64, StateStoreError> {
         let (agent_id, status) = (agent_id.to_owned(), status.to_owned());
         self.store
-            .write("agents.set_status", Shape::OneStatement, move |tx| {
+            .write("agents.set_status", WriteKind::SingleStatement, move |tx| {
                 tx.agents().set_status(&agent_id, &status, expected)
             })
             .await
@@ -117,7 +117,7 @@ impl<'s> Agents<'s> {
     pub async fn delete(&self, agent_id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let agent_id = agent_id.to_owned();
         self.store
-            .write("agents.delete", Shape::OneStatement, move |tx| {
+            .write("agents.delete", WriteKind::SingleStatement, move |tx| {
                 tx.agents().delete(&agent_id, expected)
             })
             .await
@@ -137,7 +137,7 @@ impl<'s> Agents<'s> {
     ) -> Result<i64, StateStoreError> {
         let agent_id = agent_id.to_owned();
         self.store
-            .write("agents.undelete", Shape::OneStatement, move |tx| {
+            .write("agents.undelete", WriteKind::SingleStatement, move |tx| {
                 tx.agents().undelete(&agent_id, expected)
             })
             .await
@@ -154,7 +154,7 @@ impl<'s> Agents<'s> {
     pub async fn purge(&self, agent_id: &str, expected: Expected) -> Result<(), StateStoreError> {
         let agent_id = agent_id.to_owned();
         self.store
-            .write("agents.purge", Shape::Bulk, move |tx| {
+            .write("agents.purge", WriteKind::Bulk, move |tx| {
                 tx.agents().purge(&agent_id, expected)
             })
             .await

@@ -6,10 +6,10 @@ use uuid::Uuid;
 use super::SqliteStateStore;
 use crate::error::StateStoreError;
 use crate::expected::Expected;
+use crate::migrations::MigrationRecord;
 use crate::models::{
     AgentState, Event, EventFilter, SnapshotOptions, StateTransition, Task, TransitionDraft,
 };
-use crate::sqlite::MigrationRecord;
 use crate::state_store::{StateStore, state_store_methods};
 
 macro_rules! implement {

@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::SqliteStateStore;
+use crate::engine::WriteKind;
 use crate::error::StateStoreError;
 use crate::models::{Event, EventFilter, EventRecord, NewEvent};
 use crate::page::{Page, PageRequest};
-use crate::sqlite::Shape;
 
 /// The events.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,7 @@ impl<'s> Events<'s> {
     pub async fn append(&self, event: &Event) -> Result<i64, StateStoreError> {
         let row = NewEvent::prepare(self.store.scope()?, event)?;
         self.store
-            .write("events.append", Shape::OneStatement, move |tx| {
+            .write("events.append", WriteKind::SingleStatement, move |tx| {
                 tx.events().put(&row)
             })
             .await
@@ -46,7 +46,7 @@ impl<'s> Events<'s> {
     pub async fn append_all(&self, events: &[Event]) -> Result<Vec<i64>, StateStoreError> {
         let rows = NewEvent::prepare_all(self.store.scope()?, events)?;
         self.store
-            .write("events.append_all", Shape::Bulk, move |tx| {
+            .write("events.append_all", WriteKind::Bulk, move |tx| {
                 tx.events().put_all(&rows)
             })
             .await
@@ -119,7 +119,7 @@ impl<'s> Events<'s> {
     /// Only the database's.
     pub async fn purge_before(&self, seconds: i64) -> Result<usize, StateStoreError> {
         self.store
-            .write("events.purge_before", Shape::Bulk, move |tx| {
+            .write("events.purge_before", WriteKind::Bulk, move |tx| {
                 tx.events().purge_before(seconds)
             })
             .await

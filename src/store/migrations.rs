@@ -4,7 +4,7 @@ use tracing::Instrument;
 
 use super::{SqliteStateStore, operation_span};
 use crate::error::StateStoreError;
-use crate::sqlite::{MigrationRecord, Revert};
+use crate::migrations::{MigrationRecord, PendingMigration, Revert};
 
 /// The migrations of the database. What runs them is [`SqliteStateStore::initialize`].
 #[derive(Debug, Clone, Copy)]
@@ -23,18 +23,18 @@ impl<'s> Migrations<'s> {
     /// `NewerDatabase` and `ForeignDatabase` for a file that isn't ours.
     pub async fn applied(&self) -> Result<Vec<MigrationRecord>, StateStoreError> {
         self.store.scope()?;
-        let schema = self.store.attachment.schema("migrations.applied");
+        let schema = self.store.handle.schema("migrations.applied");
         let schema = schema.instrument(operation_span("migrations.applied"));
         Ok(schema.await?.history())
     }
 
-    /// The migrations that the database lacks, by version; their `applied_at` is 0.
+    /// The migrations that the database lacks, by version.
     ///
     /// # Errors
     /// As [`applied`](Self::applied).
-    pub async fn pending(&self) -> Result<Vec<MigrationRecord>, StateStoreError> {
+    pub async fn pending(&self) -> Result<Vec<PendingMigration>, StateStoreError> {
         self.store.scope()?;
-        let schema = self.store.attachment.schema("migrations.pending");
+        let schema = self.store.handle.schema("migrations.pending");
         let schema = schema.instrument(operation_span("migrations.pending"));
         Ok(schema.await?.pending())
     }
@@ -58,7 +58,7 @@ impl<'s> Migrations<'s> {
     async fn undo(&self, operation: &'static str, keep: bool) -> Result<Revert, StateStoreError> {
         self.store.scope()?;
         self.store
-            .attachment
+            .handle
             .revert(operation, keep)
             .instrument(operation_span(operation))
             .await

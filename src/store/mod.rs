@@ -7,6 +7,7 @@ mod agents;
 mod contract;
 mod events;
 mod migrations;
+mod observers;
 mod sessions;
 mod snapshots;
 mod tasks;
@@ -27,11 +28,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use deadpool_diesel::sqlite::Pool;
 use tracing::{Instrument, Span, debug_span};
 
+use crate::commit_notes::CommitNotes;
+use crate::engine::{Handle, StoreOptions, WriteKind};
 use crate::error::StateStoreError;
 use crate::models::Scope;
 use crate::namespace::Namespace;
-use crate::repository::{Pending, Transaction, index_new_events};
-use crate::sqlite::{Attachment, Shape, StoreOptions};
+use crate::repository::Transaction;
+use observers::OBSERVERS;
 
 /// A state store in one SQLite file.
 ///
@@ -72,7 +75,7 @@ use crate::sqlite::{Attachment, Shape, StoreOptions};
 /// from a `LocalSet` and from `spawn_blocking` with `Handle::block_on` too. It may be dropped anywhere.
 #[derive(Clone)]
 pub struct SqliteStateStore {
-    attachment: Arc<Attachment>,
+    handle: Arc<Handle>,
     scope: Arc<Scope>,
     /// What is wrong with the prefix; every call says so.
     illegal_prefix: Option<Arc<str>>,
@@ -109,11 +112,11 @@ impl SqliteStateStore {
     ) -> Result<Self, StateStoreError> {
         let path: PathBuf = path.as_ref().to_owned();
         let scope = scope(&options);
-        let attachment = Attachment::open(path, options, index_new_events)
+        let handle = Handle::open(path, options, OBSERVERS)
             .instrument(operation_span("open"))
             .await?;
         Ok(Self {
-            attachment: Arc::new(attachment),
+            handle: Arc::new(handle),
             scope: Arc::new(scope),
             illegal_prefix: None,
         })
@@ -134,11 +137,11 @@ impl SqliteStateStore {
     /// As [`temporary`](Self::temporary), and `InvalidInput` for options that can't be.
     pub async fn temporary_with(options: StoreOptions) -> Result<Self, StateStoreError> {
         let scope = scope(&options);
-        let attachment = Attachment::temporary(options, index_new_events)
+        let handle = Handle::temporary(options, OBSERVERS)
             .instrument(operation_span("open"))
             .await?;
         let store = Self {
-            attachment: Arc::new(attachment),
+            handle: Arc::new(handle),
             scope: Arc::new(scope),
             illegal_prefix: None,
         };
@@ -155,7 +158,7 @@ impl SqliteStateStore {
     pub fn with_prefix(&self, prefix: impl Into<String>) -> Self {
         let prefix = prefix.into();
         self.try_with_prefix(&prefix).unwrap_or_else(|error| Self {
-            attachment: Arc::clone(&self.attachment),
+            handle: Arc::clone(&self.handle),
             scope: Arc::clone(&self.scope),
             illegal_prefix: Some(match error {
                 StateStoreError::InvalidInput { reason, .. } => reason.into(),
@@ -170,7 +173,7 @@ impl SqliteStateStore {
     /// `InvalidInput` for a prefix with a NUL character or above 255 bytes.
     pub fn try_with_prefix(&self, prefix: &str) -> Result<Self, StateStoreError> {
         Ok(Self {
-            attachment: Arc::clone(&self.attachment),
+            handle: Arc::clone(&self.handle),
             scope: Arc::new(Scope {
                 namespace: Namespace::new(prefix)?,
                 ..(*self.scope).clone()
@@ -188,14 +191,14 @@ impl SqliteStateStore {
     /// The database file, as an absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.attachment.path()
+        self.handle.path()
     }
 
     /// A second pool of connections to the same file, for queries of your own. They are read-only (`query_only`) and see
     /// every prefix; write through [`transact`](Self::transact). After closing, it gives none.
     #[must_use]
     pub fn pool(&self) -> &Pool {
-        self.attachment.queries()
+        self.handle.pool()
     }
 
     /// The states of agents.
@@ -268,7 +271,7 @@ impl SqliteStateStore {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
     {
         let mut work = Some(work);
-        self.write("transact", Shape::Closure, move |transaction| {
+        self.write("transact", WriteKind::Closure, move |transaction| {
             // The lane runs a closure once; a second run would have nothing to do.
             work.take().ok_or(StateStoreError::Closed)?(transaction)
         })
@@ -354,15 +357,9 @@ impl SqliteStateStore {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
     {
         let scope = Arc::clone(self.scope()?);
-        self.attachment
-            .read_closure("read", move |connection, traces| {
-                let mut pending = Pending {
-                    is_read_only: true,
-                    ..Pending::default()
-                };
-                let result = work(&mut Transaction::new(connection, &scope, &mut pending));
-                traces.lent_connection = pending.lent_connection;
-                result
+        self.handle
+            .read_closure("read", move |connection, notes| {
+                work(&mut Transaction::new(connection, &scope, notes, true))
             })
             .instrument(operation_span("read"))
             .await
@@ -374,7 +371,7 @@ impl SqliteStateStore {
     /// # Errors
     /// `Reentrant` from inside a closure of the store. Closing again is `Ok`.
     pub async fn close(&self) -> Result<(), StateStoreError> {
-        self.attachment
+        self.handle
             .close()
             .instrument(operation_span("close"))
             .await
@@ -382,7 +379,7 @@ impl SqliteStateStore {
 
     async fn make_ready(&self) -> Result<(), StateStoreError> {
         self.scope()?;
-        self.attachment
+        self.handle
             .initialize()
             .instrument(operation_span("initialize"))
             .await
@@ -424,13 +421,10 @@ impl SqliteStateStore {
         F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
     {
         let scope = Arc::clone(self.scope()?);
-        self.attachment
+        self.handle
             .read(operation, is_short, move |connection| {
-                work(&mut Transaction::new(
-                    connection,
-                    &scope,
-                    &mut Pending::default(),
-                ))
+                let mut notes = CommitNotes::default();
+                work(&mut Transaction::new(connection, &scope, &mut notes, false))
             })
             .instrument(operation_span(operation))
             .await
@@ -439,7 +433,7 @@ impl SqliteStateStore {
     async fn write<T, F>(
         &self,
         operation: &'static str,
-        shape: Shape,
+        kind: WriteKind,
         mut work: F,
     ) -> Result<T, StateStoreError>
     where
@@ -447,15 +441,9 @@ impl SqliteStateStore {
         F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
     {
         let scope = Arc::clone(self.scope()?);
-        self.attachment
-            .write(operation, shape, move |connection, traces| {
-                let mut pending = Pending::default();
-                let result = work(&mut Transaction::new(connection, &scope, &mut pending));
-                traces.lent_connection |= pending.lent_connection;
-                // Through the connection, events may have been written by Diesel or raw SQL.
-                traces.needs_finish |=
-                    pending.unindexed_events || (pending.lent_connection && result.is_ok());
-                result
+        self.handle
+            .write(operation, kind, move |connection, notes| {
+                work(&mut Transaction::new(connection, &scope, notes, false))
             })
             .instrument(operation_span(operation))
             .await

@@ -1,11 +1,11 @@
 //! The sessions.
 
 use super::SqliteStateStore;
+use crate::engine::WriteKind;
 use crate::error::StateStoreError;
 use crate::expected::Expected;
 use crate::models::{NewSession, Session, SessionFilter, SessionRecord, SessionStatus};
 use crate::page::{Page, PageRequest};
-use crate::sqlite::Shape;
 
 /// The sessions.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ impl<'s> Sessions<'s> {
     ) -> Result<i64, StateStoreError> {
         let row = NewSession::prepare(self.store.scope()?, session)?;
         self.store
-            .write("sessions.save", Shape::OneStatement, move |tx| {
+            .write("sessions.save", WriteKind::SingleStatement, move |tx| {
                 tx.sessions().put(&row, expected)
             })
             .await
@@ -59,7 +59,7 @@ impl<'s> Sessions<'s> {
     pub async fn touch(&self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let id = id.to_owned();
         self.store
-            .write("sessions.touch", Shape::OneStatement, move |tx| {
+            .write("sessions.touch", WriteKind::SingleStatement, move |tx| {
                 tx.sessions().touch(&id, expected)
             })
             .await
@@ -81,7 +81,7 @@ impl<'s> Sessions<'s> {
     ) -> Result<i64, StateStoreError> {
         let id = id.to_owned();
         self.store
-            .write("sessions.end", Shape::OneStatement, move |tx| {
+            .write("sessions.end", WriteKind::SingleStatement, move |tx| {
                 tx.sessions().end(&id, status, expected)
             })
             .await
@@ -136,7 +136,7 @@ impl<'s> Sessions<'s> {
     pub async fn delete(&self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let id = id.to_owned();
         self.store
-            .write("sessions.delete", Shape::OneStatement, move |tx| {
+            .write("sessions.delete", WriteKind::SingleStatement, move |tx| {
                 tx.sessions().delete(&id, expected)
             })
             .await
@@ -152,7 +152,7 @@ impl<'s> Sessions<'s> {
     pub async fn undelete(&self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let id = id.to_owned();
         self.store
-            .write("sessions.undelete", Shape::OneStatement, move |tx| {
+            .write("sessions.undelete", WriteKind::SingleStatement, move |tx| {
                 tx.sessions().undelete(&id, expected)
             })
             .await
@@ -168,7 +168,7 @@ impl<'s> Sessions<'s> {
     pub async fn purge(&self, id: &str, expected: Expected) -> Result<(), StateStoreError> {
         let id = id.to_owned();
         self.store
-            .write("sessions.purge", Shape::SeveralStatements, move |tx| {
+            .write("sessions.purge", WriteKind::FewStatements, move |tx| {
                 tx.sessions().purge(&id, expected)
             })
             .await

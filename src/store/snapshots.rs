@@ -1,11 +1,11 @@
 //! The snapshots of agents' states.
 
 use super::SqliteStateStore;
+use crate::engine::WriteKind;
 use crate::error::StateStoreError;
 use crate::expected::Expected;
 use crate::models::{NewSnapshot, SnapshotFilter, SnapshotOptions, SnapshotRecord};
 use crate::page::{Page, PageRequest};
-use crate::sqlite::Shape;
 
 /// The snapshots of agents' states.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ impl<'s> Snapshots<'s> {
     ) -> Result<String, StateStoreError> {
         let snapshot = NewSnapshot::prepare(self.store.scope()?, agent_id, options)?;
         self.store
-            .write("snapshots.create", Shape::OneStatement, move |tx| {
+            .write("snapshots.create", WriteKind::SingleStatement, move |tx| {
                 tx.snapshots().put(&snapshot)
             })
             .await
@@ -88,7 +88,7 @@ impl<'s> Snapshots<'s> {
     pub async fn restore(&self, id: &str, expected: Expected) -> Result<i64, StateStoreError> {
         let id = id.to_owned();
         self.store
-            .write("snapshots.restore", Shape::OneStatement, move |tx| {
+            .write("snapshots.restore", WriteKind::SingleStatement, move |tx| {
                 tx.snapshots().restore(&id, expected)
             })
             .await
@@ -109,7 +109,7 @@ impl<'s> Snapshots<'s> {
     ) -> Result<i64, StateStoreError> {
         let (id, options) = (id.to_owned(), options.clone());
         self.store
-            .write("snapshots.update", Shape::OneStatement, move |tx| {
+            .write("snapshots.update", WriteKind::SingleStatement, move |tx| {
                 tx.snapshots().update(&id, &options, expected)
             })
             .await
@@ -125,7 +125,7 @@ impl<'s> Snapshots<'s> {
     pub async fn delete(&self, id: &str, expected: Expected) -> Result<(), StateStoreError> {
         let id = id.to_owned();
         self.store
-            .write("snapshots.delete", Shape::SeveralStatements, move |tx| {
+            .write("snapshots.delete", WriteKind::FewStatements, move |tx| {
                 tx.snapshots().delete(&id, expected)
             })
             .await
@@ -140,7 +140,7 @@ impl<'s> Snapshots<'s> {
     /// Only the database's.
     pub async fn purge_expired(&self) -> Result<usize, StateStoreError> {
         self.store
-            .write("snapshots.purge_expired", Shape::Bulk, |tx| {
+            .write("snapshots.purge_expired", WriteKind::Bulk, |tx| {
                 tx.snapshots().purge_expired()
             })
             .await

@@ -3,11 +3,11 @@
 use uuid::Uuid;
 
 use super::SqliteStateStore;
+use crate::engine::WriteKind;
 use crate::error::StateStoreError;
 use crate::expected::Expected;
 use crate::models::{NewTask, Task, TaskFilter, TaskRecord, TaskStatus};
 use crate::page::{Page, PageRequest};
-use crate::sqlite::Shape;
 
 /// The tasks.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ impl<'s> Tasks<'s> {
     pub async fn save_if(&self, task: &Task, expected: Expected) -> Result<i64, StateStoreError> {
         let row = NewTask::prepare(self.store.scope()?, task)?;
         self.store
-            .write("tasks.save", Shape::OneStatement, move |tx| {
+            .write("tasks.save", WriteKind::SingleStatement, move |tx| {
                 tx.tasks().put(&row, expected)
             })
             .await
@@ -99,7 +99,7 @@ impl<'s> Tasks<'s> {
     ) -> Result<i64, StateStoreError> {
         let id = *id;
         self.store
-            .write("tasks.set_status", Shape::OneStatement, move |tx| {
+            .write("tasks.set_status", WriteKind::SingleStatement, move |tx| {
                 tx.tasks().set_status(&id, status, expected)
             })
             .await
@@ -115,7 +115,7 @@ impl<'s> Tasks<'s> {
     pub async fn delete(&self, id: &Uuid, expected: Expected) -> Result<i64, StateStoreError> {
         let id = *id;
         self.store
-            .write("tasks.delete", Shape::OneStatement, move |tx| {
+            .write("tasks.delete", WriteKind::SingleStatement, move |tx| {
                 tx.tasks().delete(&id, expected)
             })
             .await
@@ -131,7 +131,7 @@ impl<'s> Tasks<'s> {
     pub async fn undelete(&self, id: &Uuid, expected: Expected) -> Result<i64, StateStoreError> {
         let id = *id;
         self.store
-            .write("tasks.undelete", Shape::OneStatement, move |tx| {
+            .write("tasks.undelete", WriteKind::SingleStatement, move |tx| {
                 tx.tasks().undelete(&id, expected)
             })
             .await
@@ -147,7 +147,7 @@ impl<'s> Tasks<'s> {
     pub async fn purge(&self, id: &Uuid, expected: Expected) -> Result<(), StateStoreError> {
         let id = *id;
         self.store
-            .write("tasks.purge", Shape::SeveralStatements, move |tx| {
+            .write("tasks.purge", WriteKind::FewStatements, move |tx| {
                 tx.tasks().purge(&id, expected)
             })
             .await

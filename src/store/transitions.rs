@@ -1,12 +1,12 @@
 //! The transitions of agents' states.
 
 use super::SqliteStateStore;
+use crate::engine::WriteKind;
 use crate::error::StateStoreError;
 use crate::models::{
     NewTransition, StateTransition, TransitionDraft, TransitionFilter, TransitionRecord,
 };
 use crate::page::{Page, PageRequest};
-use crate::sqlite::Shape;
 
 /// The transitions of agents' states.
 #[derive(Debug, Clone, Copy)]
@@ -29,9 +29,11 @@ impl<'s> Transitions<'s> {
     pub async fn record(&self, draft: &TransitionDraft) -> Result<i64, StateStoreError> {
         let row = NewTransition::prepare(self.store.scope()?, draft)?;
         self.store
-            .write("transitions.record", Shape::OneStatement, move |tx| {
-                tx.transitions().put(&row)
-            })
+            .write(
+                "transitions.record",
+                WriteKind::SingleStatement,
+                move |tx| tx.transitions().put(&row),
+            )
             .await
     }
 
@@ -74,7 +76,7 @@ impl<'s> Transitions<'s> {
     /// Only the database's.
     pub async fn purge_before(&self, seconds: i64) -> Result<usize, StateStoreError> {
         self.store
-            .write("transitions.purge_before", Shape::Bulk, move |tx| {
+            .write("transitions.purge_before", WriteKind::Bulk, move |tx| {
                 tx.transitions().purge_before(seconds)
             })
             .await

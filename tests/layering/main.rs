@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use paths::{idents, paths};
 
 /// What everybody but `error`, `expected` and `schema` may import.
-const LEAVES: [&str; 7] = [
+const LEAVES: [&str; 8] = [
     "error",
+    "commit_notes",
     "expected",
     "clock",
     "codec",
@@ -31,12 +32,19 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
     Some(match room {
         "schema" | "expected" => vec![],
         "error" => vec!["expected"],
+        "commit_notes" => vec![],
         "clock" | "codec" | "limits" | "namespace" | "page" | "migrations" => vec!["error"],
         "models" => with_leaves(&["schema"]),
         "repository" => with_leaves(&["models", "schema"]),
-        "sqlite" => with_leaves(&["migrations"]),
+        "engine" => with_leaves(&["migrations"]),
         "state_store" => with_leaves(&["models", "migrations"]),
-        "store" => with_leaves(&["sqlite", "repository", "models", "state_store"]),
+        "store" => with_leaves(&[
+            "engine",
+            "repository",
+            "models",
+            "migrations",
+            "state_store",
+        ]),
         _ => return None,
     })
 }
@@ -44,10 +52,10 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
 /// Crates that only some rooms may name.
 fn may_name(room: &str, krate: &str) -> bool {
     match krate {
-        "tokio" => ["sqlite", "store", "runner", "bin"].contains(&room),
+        "tokio" => ["engine", "store", "runner", "bin"].contains(&room),
         // The face exports it again.
-        "deadpool_diesel" => ["sqlite", "store", "lib"].contains(&room),
-        "deadpool" | "libsqlite3_sys" => room == "sqlite",
+        "deadpool_diesel" => ["engine", "store", "lib"].contains(&room),
+        "deadpool" | "libsqlite3_sys" => room == "engine",
         "diesel_migrations" => room == "migrations",
         "diesel" => !["runner", "bin"].contains(&room),
         _ => true,
@@ -110,12 +118,12 @@ fn breaches(file: &Path, source: &str, face: &BTreeSet<String>) -> Vec<String> {
     if room == "schema" && words.iter().any(|word| word == "use") {
         breach("schema is generated and imports nothing".into());
     }
-    if !["migrations", "sqlite"].contains(&room.as_str()) {
+    if !["migrations", "engine"].contains(&room.as_str()) {
         for (index, word) in words.iter().enumerate() {
             let next = words.get(index + 1).map_or("", String::as_str);
             let is_sql = word == "sql" && ["(", "::<"].contains(&next);
             if is_sql || ["sql_query", "batch_execute", "SqlLiteral"].contains(&word.as_str()) {
-                breach(format!("raw SQL ({word}) belongs to migrations and sqlite"));
+                breach(format!("raw SQL ({word}) belongs to migrations and engine"));
             }
         }
     }
@@ -161,7 +169,7 @@ fn every_room_imports_only_what_the_design_allows() {
 }
 
 fn of(file: &str, source: &str) -> Vec<String> {
-    let face = face("pub use store::{Agents, SqliteStateStore}; use sqlite::Shape;");
+    let face = face("pub use store::{Agents, SqliteStateStore}; use engine::Shape;");
     breaches(Path::new(file), source, &face)
 }
 
@@ -172,13 +180,13 @@ fn a_breach_of_each_rule_is_seen() {
         ("models/agent.rs", "use super::super::store::Agents;"),
         (
             "models/agent.rs",
-            "use crate::{error::StateStoreError, sqlite::{Shape, options}};",
+            "use crate::{error::StateStoreError, engine::{Shape, options}};",
         ),
         ("models/agent.rs", "fn f() -> crate::store::Agents {}"),
         ("models/agent.rs", "use crate::SqliteStateStore;"),
         ("models/agent.rs", "use crate::*;"),
         ("models/mod.rs", "use super::repository::Pending;"),
-        ("repository/agents.rs", "use crate::sqlite::Shape;"),
+        ("repository/agents.rs", "use crate::engine::Shape;"),
         (
             "repository/agents.rs",
             "mod tests { use super::super::super::store::Agents; }",
@@ -187,10 +195,12 @@ fn a_breach_of_each_rule_is_seen() {
             "repository/mod.rs",
             "macro_rules! m { () => { $crate::store::Agents }; }",
         ),
-        ("sqlite/core.rs", "use crate::repository::Transaction;"),
-        ("sqlite/core.rs", "use crate::models::Event;"),
-        ("sqlite/core.rs", "use crate::store::Agents;"),
-        ("store/agents.rs", "use crate::migrations::Revert;"),
+        (
+            "engine/database/mod.rs",
+            "use crate::repository::Transaction;",
+        ),
+        ("engine/database/mod.rs", "use crate::models::Event;"),
+        ("engine/database/mod.rs", "use crate::store::Agents;"),
         ("store/agents.rs", "use crate::schema::events;"),
         ("store/agents.rs", "use crate::runner::RunnerError;"),
         ("migrations.rs", "use crate::models::Event;"),
@@ -199,9 +209,9 @@ fn a_breach_of_each_rule_is_seen() {
         ("clock.rs", "use crate::codec::Codec;"),
         ("page.rs", "use crate::models::Event;"),
         ("limits.rs", "impl From<super::store::Agents> for Limits {}"),
-        ("state_store.rs", "use crate::sqlite::Shape;"),
+        ("state_store.rs", "use crate::engine::Shape;"),
         ("schema.rs", "use diesel::prelude::*;"),
-        ("runner/mod.rs", "use crate::sqlite::Shape;"),
+        ("runner/mod.rs", "use crate::engine::Shape;"),
         ("runner/mod.rs", "use crate::store::Agents;"),
         ("runner/mod.rs", "use diesel::prelude::*;"),
         ("bin/descartes-state/main.rs", "use diesel::prelude::*;"),
@@ -266,12 +276,12 @@ fn what_the_design_allows_is_no_breach() {
             "use crate::models::Scope; use crate::error::StateStoreError; use diesel::prelude::*;",
         ),
         (
-            "sqlite/core.rs",
+            "engine/database/mod.rs",
             "use crate::migrations::{self, Revert}; use tokio::runtime::Handle; connection.batch_execute(\"x\");",
         ),
         (
             "store/mod.rs",
-            "use crate::sqlite::Shape; use crate::repository::Transaction; use deadpool_diesel::sqlite::Pool;",
+            "use crate::engine::Shape; use crate::repository::Transaction; use deadpool_diesel::sqlite::Pool;",
         ),
         (
             "store/contract.rs",

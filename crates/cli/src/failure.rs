@@ -109,7 +109,7 @@ impl From<StateStoreError> for Failure {
             }
             Error::Busy { .. }
             | Error::QueueFull { .. }
-            | Error::LogFull { .. }
+            | Error::WalFull { .. }
             | Error::Timeout { .. } => Kind::Busy,
             Error::Corrupt { .. } => Kind::Corrupt,
             Error::DatabaseError(_) | Error::OutcomeUnknown { .. } | Error::MigrationError(_) => {

@@ -1,7 +1,7 @@
 //! `migrate status`, `migrate run` and `migrate revert`.
 
 use descartes_state::serde_json::{self, Map, Value, json};
-use descartes_state::{MigrationRecord, OpenMode, Revert};
+use descartes_state::{OpenMode, Revert};
 
 use super::{View, open};
 use crate::arguments::Common;
@@ -16,37 +16,38 @@ pub(super) async fn status(view: &View<'_>) -> Result<(), Failure> {
     if view.output.is_json() {
         return view.output.document(&json!({
             "applied": serde_json::to_value(&applied)?,
-            "pending": pending.iter().map(lacking).collect::<Vec<_>>(),
+            "pending": serde_json::to_value(&pending)?,
         }));
     }
-    let rows = applied
-        .iter()
-        .map(|migration| cells(migration, local_time(migration.applied_at)));
-    let rows = rows.chain(
-        pending
-            .iter()
-            .map(|migration| cells(migration, "no".into())),
-    );
+    let rows = applied.iter().map(|migration| {
+        let applied = local_time(migration.applied_at);
+        cells(
+            migration.version,
+            &migration.name,
+            applied,
+            &migration.description,
+        )
+    });
+    let lacking = pending.iter().map(|migration| {
+        let applied = "no".to_owned();
+        cells(
+            migration.version,
+            &migration.name,
+            applied,
+            &migration.description,
+        )
+    });
+    let rows = rows.chain(lacking);
     view.output
         .table(&["VERSION", "NAME", "APPLIED", "DESCRIPTION"], rows)
 }
 
-/// A migration that the database lacks was applied at no time.
-fn lacking(migration: &MigrationRecord) -> Value {
-    json!({
-        "version": migration.version,
-        "name": migration.name,
-        "description": migration.description,
-        "applied_at": null,
-    })
-}
-
-fn cells(migration: &MigrationRecord, applied: String) -> Vec<Cell> {
+fn cells(version: i64, name: &str, applied: String, description: &str) -> Vec<Cell> {
     vec![
-        Whole(format!("{:04}", migration.version)),
-        Whole(migration.name.clone()),
+        Whole(format!("{version:04}")),
+        Whole(name.to_owned()),
         Whole(applied),
-        Long(migration.description.clone()),
+        Long(description.to_owned()),
     ]
 }
 

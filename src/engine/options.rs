@@ -54,7 +54,7 @@ pub struct StoreOptions {
     pub(crate) busy_timeout: Duration,
     pub(crate) durability: Durability,
     pub(crate) write_queue: usize,
-    pub(crate) log_limit: u64,
+    pub(crate) wal_limit: u64,
     pub(crate) inline_budget: Duration,
     pub(crate) mode: OpenMode,
     pub(crate) compression: Compression,
@@ -71,7 +71,7 @@ impl Default for StoreOptions {
             busy_timeout: Duration::from_secs(30),
             durability: Durability::default(),
             write_queue: 4096,
-            log_limit: 1024 * 1024 * 1024,
+            wal_limit: 1024 * 1024 * 1024,
             inline_budget: Duration::from_micros(500),
             mode: OpenMode::default(),
             compression: Compression {
@@ -128,12 +128,12 @@ impl StoreOptions {
     }
 
     /// Bytes that the write-ahead log may grow to while reads that stay open keep it from being moved into the database
-    /// (1 GiB). Writes above it are refused with [`LogFull`](StateStoreError::LogFull) until such a read ends. The log may grow
+    /// (1 GiB). Writes above it are refused with [`WalFull`](StateStoreError::WalFull) until such a read ends. The log may grow
     /// beyond it by what is being written when it is reached. Without such a read it begins anew at 16 MiB, under many
     /// inserts at up to some 60 MiB.
     #[must_use]
-    pub fn log_limit(mut self, bytes: u64) -> Self {
-        self.log_limit = bytes;
+    pub fn wal_limit(mut self, bytes: u64) -> Self {
+        self.wal_limit = bytes;
         self
     }
 
@@ -193,8 +193,8 @@ impl StoreOptions {
         if self.write_queue == 0 || self.write_queue > tokio::sync::Semaphore::MAX_PERMITS {
             return refuse("write_queue must hold at least one operation");
         }
-        if self.log_limit < 1024 * 1024 {
-            return refuse("log_limit must be at least 1 MiB");
+        if self.wal_limit < 1024 * 1024 {
+            return refuse("wal_limit must be at least 1 MiB");
         }
         if self.busy_timeout.as_millis() > i32::MAX as u128 {
             return refuse("busy_timeout must not be above 24 days");

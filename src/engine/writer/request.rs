@@ -1,6 +1,7 @@
-//! What waits in the write lane: an operation, its caller's end, and what became of it.
+//! What waits in the write queue: one operation, the end that its caller holds, and what became of it.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -8,68 +9,65 @@ use diesel::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Span;
 
-use super::closure::{self, CoreId, caught};
-use super::transaction::{in_savepoint, is_open, secret_name};
+use crate::commit_notes::CommitNotes;
+use crate::engine::runtime::catch_panic;
+use crate::engine::transaction::{
+    DatabaseId, as_closure_of, in_savepoint, is_open, unguessable_name,
+};
 use crate::error::StateStoreError;
 
-/// How an operation is run.
+/// What kind of write it is: what it needs of a transaction, and where it may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// One writing statement over one row, which SQLite takes back by itself if it fails. What else it asks, before and
+pub(crate) enum WriteKind {
+    /// One writing statement over one row, which SQLite rolls back by itself if it fails. What else it asks, before and
     /// after, can only fail where the connection is broken.
-    OneStatement,
+    SingleStatement,
     /// A few statements: they need a savepoint.
-    SeveralStatements,
+    FewStatements,
     /// Any number of rows: a transaction of its own, and never on a runtime's thread. With a savepoint, SQLite would keep a
     /// copy of every page that it changes.
     Bulk,
     /// A caller's closure: a transaction of its own, on the blocking pool.
     Closure,
     /// No transaction at all, on the blocking pool: a checkpoint, a migration.
-    Bare,
+    OutsideTransaction,
 }
 
-impl Shape {
-    /// Whether it shares its turn with no other.
-    pub(super) fn is_alone(self) -> bool {
-        matches!(self, Self::Bulk | Self::Closure | Self::Bare)
+impl WriteKind {
+    /// Whether it shares its transaction with no other.
+    pub(super) fn is_exclusive(self) -> bool {
+        matches!(self, Self::Bulk | Self::Closure | Self::OutsideTransaction)
     }
 
-    /// Whether it may be run on a runtime's thread.
+    /// Whether it may run on a runtime's thread.
     pub(super) fn is_short(self) -> bool {
-        matches!(self, Self::OneStatement | Self::SeveralStatements)
+        matches!(self, Self::SingleStatement | Self::FewStatements)
     }
 }
 
-/// What operations leave to be done.
-#[derive(Debug, Default)]
-pub(crate) struct Traces {
-    /// Something is to be done once before the commit.
-    pub(crate) needs_finish: bool,
-    /// A caller's closure had the connection itself.
-    pub(crate) lent_connection: bool,
-}
-
-/// A queued operation, whatever its result.
-pub(super) trait Operation: Send {
-    fn shape(&self) -> Shape;
+/// A queued write, whatever the type of its result.
+pub(super) trait Request: Send {
+    fn kind(&self) -> WriteKind;
     fn is_withdrawn(&self) -> bool;
-    /// Claims the operation, also once more; false if its caller is gone.
+    /// Claims the request, also a second time; returns false if its caller is gone.
     fn start(&self) -> bool;
     /// Runs it and keeps its result.
-    fn run(&mut self, connection: &mut SqliteConnection, traces: &mut Traces) -> Ran;
+    fn run(&mut self, connection: &mut SqliteConnection, notes: &mut CommitNotes) -> Ran;
+    /// Whether it ran and succeeded.
+    fn has_succeeded(&self) -> bool;
     /// Answers with the kept result.
     fn answer(self: Box<Self>);
-    /// Answers that its transaction failed, and with it all that the operation did and saw there.
+    /// Answers that its transaction failed, and with it all that the request did and saw there.
     fn fail(self: Box<Self>, failure: &StateStoreError);
 }
 
-pub(super) type Batch = Vec<Box<dyn Operation>>;
+/// Requests that share one transaction, and one commit.
+pub(super) type WriteGroup = Vec<Box<dyn Request>>;
 
-/// What became of one operation's statements.
+/// What became of one request's statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ran {
-    /// Done, or failed and left no trace.
+    /// Done, or failed and left nothing behind.
     Cleanly,
     /// Failed, and what it wrote has to be rolled back; it has the transaction to itself.
     HalfWay,
@@ -81,7 +79,7 @@ const WAITING: u8 = 0;
 const STARTED: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
-/// Who was first: the owner of the lane who starts the operation, or the caller who withdraws it.
+/// Decides who was first: the leader who starts the request, or the caller who withdraws it.
 #[derive(Debug, Default)]
 pub(super) struct Ticket(AtomicU8);
 
@@ -107,26 +105,26 @@ impl Ticket {
     }
 }
 
-/// An operation with its result's type.
-pub(super) struct Queued<T, F> {
+/// A request with the type of its result.
+pub(super) struct TypedRequest<T, F> {
     pub(super) operation: &'static str,
-    pub(super) shape: Shape,
+    pub(super) kind: WriteKind,
     pub(super) work: F,
     pub(super) result: Option<Result<T, StateStoreError>>,
     pub(super) reply: oneshot::Sender<Result<T, StateStoreError>>,
     pub(super) ticket: Arc<Ticket>,
-    pub(super) core: CoreId,
+    pub(super) database: DatabaseId,
     pub(super) span: Span,
     pub(super) room: OwnedSemaphorePermit,
 }
 
-impl<T, F> Operation for Queued<T, F>
+impl<T, F> Request for TypedRequest<T, F>
 where
     T: Send,
-    F: FnMut(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError> + Send,
+    F: FnMut(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError> + Send,
 {
-    fn shape(&self) -> Shape {
-        self.shape
+    fn kind(&self) -> WriteKind {
+        self.kind
     }
 
     fn is_withdrawn(&self) -> bool {
@@ -137,35 +135,39 @@ where
         self.ticket.start()
     }
 
-    fn run(&mut self, connection: &mut SqliteConnection, traces: &mut Traces) -> Ran {
-        let (shape, core, work) = (self.shape, self.core, &mut self.work);
-        let (result, is_intact) = self.span.in_scope(|| match shape {
-            Shape::OneStatement | Shape::Bulk | Shape::Bare => {
-                let result = caught(|| work(connection, traces));
+    fn run(&mut self, connection: &mut SqliteConnection, notes: &mut CommitNotes) -> Ran {
+        let (kind, database, work) = (self.kind, self.database, &mut self.work);
+        let (result, is_intact) = self.span.in_scope(|| match kind {
+            WriteKind::SingleStatement | WriteKind::Bulk | WriteKind::OutsideTransaction => {
+                let result = catch_panic(|| work(connection, notes));
                 let is_suspect = matches!(&result, Err(error) if error.may_end_transaction());
                 (result, !is_suspect)
             }
-            Shape::SeveralStatements => in_savepoint(connection, "operation", |connection| {
-                work(connection, traces)
+            WriteKind::FewStatements => in_savepoint(connection, "operation", |connection| {
+                work(connection, notes)
             }),
-            Shape::Closure => closure::marked(core, || {
-                in_savepoint(connection, &secret_name(), |connection| {
-                    work(connection, traces)
+            WriteKind::Closure => as_closure_of(database, || {
+                in_savepoint(connection, &unguessable_name(), |connection| {
+                    work(connection, notes)
                 })
             }),
         });
-        let is_known = !matches!(result, Err(StateStoreError::Panicked { .. }));
-        // Where it panicked, it didn't say.
-        traces.lent_connection |= shape == Shape::Closure && !is_known;
+        let has_panicked = matches!(result, Err(StateStoreError::Panicked { .. }));
+        let has_failed = result.is_err();
         self.result = Some(result.map_err(|error| error.during(self.operation)));
-        let has_failed = matches!(self.result, Some(Err(_)));
-        if shape == Shape::Bulk && has_failed {
+        if kind == WriteKind::Bulk && has_failed {
             Ran::HalfWay
-        } else if is_intact || (shape == Shape::OneStatement && is_known && is_open(connection)) {
+        } else if is_intact
+            || (kind == WriteKind::SingleStatement && !has_panicked && is_open(connection))
+        {
             Ran::Cleanly
         } else {
             Ran::Fatally
         }
+    }
+
+    fn has_succeeded(&self) -> bool {
+        matches!(self.result, Some(Ok(_)))
     }
 
     fn answer(self: Box<Self>) {
@@ -188,8 +190,8 @@ where
     fn fail(mut self: Box<Self>, failure: &StateStoreError) {
         let own = self.result.take().and_then(Result::err);
         let error = match own {
-            // What it saw of its neighbours' writes never was; that it was refused for its own input still holds.
-            Some(error) if self.shape.is_alone() || is_of_its_own(&error) => error,
+            // What it saw of its neighbours' writes never happened; that it was refused for its own input still holds.
+            Some(error) if self.kind.is_exclusive() || is_of_its_own(&error) => error,
             _ => failure.again().during(self.operation),
         };
         self.result = Some(Err(error));
@@ -208,8 +210,7 @@ fn is_of_its_own(error: &StateStoreError) -> bool {
     )
 }
 
-/// Drops what is the caller's own: should that panic, the lane goes on.
+/// Drops what is the caller's own: should that panic, the leader goes on.
 fn drop_quietly<T>(value: T) {
-    let _: Result<(), Box<dyn Any + Send>> =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(value)));
+    let _: Result<(), Box<dyn Any + Send>> = catch_unwind(AssertUnwindSafe(|| drop(value)));
 }

@@ -1,4 +1,4 @@
-//! One store's hold on a database file.
+//! One store's handle on an open database: where calls enter, and where they are counted and closed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,22 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use deadpool_diesel::sqlite::Pool;
 use diesel::SqliteConnection;
 use tempfile::TempDir;
-use tokio::runtime::Handle;
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
-use super::closure::refuse_reentry;
-use super::core::Core;
-use super::operation::{Shape, Traces};
+use super::database::{self, Database};
+use super::observer::CommitObservers;
 use super::options::{OpenMode, StoreOptions};
-use super::registry;
-use super::threads::{give_way, on_blocking_pool};
-use super::writer::Finish;
+use super::runtime::{on_blocking_pool, yield_after};
+use super::schema::Schema;
+use super::transaction::refuse_reentry;
+use super::writer::WriteKind;
+use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
-use crate::migrations::{Revert, Schema};
+use crate::migrations::Revert;
 
-/// One store's hold on a core: what `open` gives. Clones of the store share it.
-pub(crate) struct Attachment {
-    core: Arc<Core>,
+/// One store's handle on an open database. Clones of the store share it.
+pub(crate) struct Handle {
+    database: Arc<Database>,
     mode: OpenMode,
     /// Each call in flight holds one permit; closing takes them all.
     calls: Semaphore,
@@ -35,15 +36,15 @@ pub(crate) struct Attachment {
 
 const CALLS: u32 = 1 << 28;
 
-impl Attachment {
+impl Handle {
     /// Opens the file, or joins those that have it open in this process.
     pub(crate) async fn open(
         path: PathBuf,
         options: StoreOptions,
-        finish: Finish,
+        observers: CommitObservers,
     ) -> Result<Self, StateStoreError> {
-        Self::attach(options, move |options, runtime| {
-            registry::join(&path, options, runtime, finish, None)
+        Self::open_on_blocking_pool(options, move |options, runtime| {
+            database::open(&path, options, runtime, observers, None)
         })
         .await
     }
@@ -51,29 +52,31 @@ impl Attachment {
     /// Opens a file in a private directory that goes with the store.
     pub(crate) async fn temporary(
         options: StoreOptions,
-        finish: Finish,
+        observers: CommitObservers,
     ) -> Result<Self, StateStoreError> {
-        Self::attach(options, move |options, runtime| {
+        Self::open_on_blocking_pool(options, move |options, runtime| {
             let directory = temporary_directory()?;
             let path = directory.path().join("state.db");
-            registry::join(&path, options, runtime, finish, Some(directory))
+            database::open(&path, options, runtime, observers, Some(directory))
         })
         .await
     }
 
-    async fn attach(
+    async fn open_on_blocking_pool(
         options: StoreOptions,
-        join: impl FnOnce(&StoreOptions, &Handle) -> Result<Arc<Core>, StateStoreError> + Send + 'static,
+        open: impl FnOnce(&StoreOptions, &Runtime) -> Result<Arc<Database>, StateStoreError>
+        + Send
+        + 'static,
     ) -> Result<Self, StateStoreError> {
         options.check()?;
-        let runtime = Handle::try_current().map_err(|_| StateStoreError::Unsupported {
+        let runtime = Runtime::try_current().map_err(|_| StateStoreError::Unsupported {
             reason: "a store is opened inside a tokio runtime".into(),
         })?;
         let own = runtime.clone();
         on_blocking_pool(&runtime, move || {
-            let core = join(&options, &own)?;
+            let database = open(&options, &own)?;
             Ok(Self {
-                core,
+                database,
                 mode: options.mode,
                 calls: Semaphore::new(CALLS as usize),
                 has_left: AtomicBool::new(false),
@@ -85,22 +88,22 @@ impl Attachment {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.core.file.path()
+        self.database.file.path()
     }
 
     /// The second pool, for the application's own queries; read-only.
-    pub(crate) fn queries(&self) -> &Pool {
-        &self.core.queries
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.database.pool
     }
 
     pub(crate) async fn initialize(&self) -> Result<(), StateStoreError> {
         let _call = self.enter("initialize")?;
-        self.core.initialize(self.mode).await
+        self.database.initialize(self.mode).await
     }
 
     pub(crate) async fn schema(&self, operation: &'static str) -> Result<Schema, StateStoreError> {
         let _call = self.enter(operation)?;
-        self.core.schema().await
+        self.database.schema().await
     }
 
     /// Reverts the last migration, or only shows what would go.
@@ -110,7 +113,7 @@ impl Attachment {
         keep: bool,
     ) -> Result<Revert, StateStoreError> {
         let _call = self.enter(operation)?;
-        self.core.revert(operation, keep).await
+        self.database.revert(operation, keep).await
     }
 
     /// A read by the store itself: on this thread if it is short and a reader is free, else on the blocking pool.
@@ -125,19 +128,19 @@ impl Attachment {
         F: FnMut(&mut SqliteConnection) -> Result<T, StateStoreError> + Send + 'static,
     {
         let _call = self.enter(operation)?;
-        self.core.ensure_ready().await?;
-        let readers = &self.core.connections()?.readers;
+        self.database.ensure_ready().await?;
+        let readers = &self.database.connections()?.readers;
         let mut reader = readers.acquire(operation).await?;
         if is_short && reader.is_ready() {
             let (result, took) = reader.run(false, is_short, &mut work);
-            give_way(took, self.has_company()).await;
+            yield_after(took, self.has_company()).await;
             if !matches!(result, Err(StateStoreError::Busy { .. })) {
                 return result.map_err(|error| error.during(operation));
             }
             // This thread may not wait for the lock; one of the blocking pool may.
             reader = readers.acquire(operation).await?;
         }
-        self.core
+        self.database
             .blocking(move |_| reader.run(true, is_short, &mut work).0)
             .await
             .map_err(|error| error.during(operation))
@@ -151,47 +154,54 @@ impl Attachment {
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError>
+        F: FnOnce(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>
             + Send
             + 'static,
     {
         let _call = self.enter(operation)?;
-        self.core.ensure_ready().await?;
-        let reader = self.core.connections()?.readers.acquire(operation).await?;
-        self.core
-            .blocking(move |core| reader.run_closure(core.id, work))
+        self.database.ensure_ready().await?;
+        let reader = self
+            .database
+            .connections()?
+            .readers
+            .acquire(operation)
+            .await?;
+        self.database
+            .blocking(move |database| reader.run_closure(database.id, work))
             .await
             .map_err(|error| error.during(operation))
     }
 
-    /// A write, through the lane.
+    /// A write, through the queue.
     pub(crate) async fn write<T, F>(
         &self,
         operation: &'static str,
-        shape: Shape,
+        kind: WriteKind,
         work: F,
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError> + Send + 'static,
+        F: FnMut(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>
+            + Send
+            + 'static,
     {
         let _call = self.enter(operation)?;
-        self.core.ensure_ready().await?;
-        let checkpoints = &self.core.connections()?.checkpoints;
-        if checkpoints.is_full() {
-            let checkpoints = Arc::clone(checkpoints);
-            self.core.blocking(move |_| checkpoints.make_room()).await?;
+        self.database.ensure_ready().await?;
+        let checkpointer = &self.database.connections()?.checkpointer;
+        if checkpointer.is_full() {
+            let checkpointer = Arc::clone(checkpointer);
+            self.database
+                .blocking(move |_| checkpointer.make_room())
+                .await?;
         }
-        let lane = &self.core.connections()?.lane;
-        lane.submit(operation, shape, self.core.submitter(), work)
-            .await
+        self.database.submit(operation, kind, work).await
     }
 
-    /// Refuses new calls, waits for those in flight, and closes the core if no other store uses it.
+    /// Refuses new calls, waits for those in flight, and closes the database if no other store uses it.
     ///
     /// Each step may be done again: a `close` that was dropped half-way is taken up by the next.
     pub(crate) async fn close(&self) -> Result<(), StateStoreError> {
-        refuse_reentry(self.core.id, "close")?;
+        refuse_reentry(self.database.id, "close")?;
         let mut is_closed = self.is_closed.lock().await;
         if *is_closed {
             return Ok(());
@@ -201,7 +211,7 @@ impl Attachment {
         drop(all);
         self.leave();
         let result = if self.was_last.load(Ordering::Acquire) {
-            self.core.shut_down().await
+            self.database.shut_down().await
         } else {
             Ok(())
         };
@@ -215,7 +225,7 @@ impl Attachment {
     }
 
     fn enter(&self, operation: &'static str) -> Result<SemaphorePermit<'_>, StateStoreError> {
-        refuse_reentry(self.core.id, operation)?;
+        refuse_reentry(self.database.id, operation)?;
         self.calls
             .try_acquire()
             .map_err(|_| StateStoreError::Closed)
@@ -223,13 +233,13 @@ impl Attachment {
 
     fn leave(&self) {
         if !self.has_left.swap(true, Ordering::AcqRel) {
-            let was_last = registry::leave(&self.core);
+            let was_last = self.database.leave();
             self.was_last.store(was_last, Ordering::Release);
         }
     }
 }
 
-impl Drop for Attachment {
+impl Drop for Handle {
     fn drop(&mut self) {
         self.leave();
     }

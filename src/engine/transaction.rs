@@ -1,10 +1,13 @@
-//! Transactions and savepoints on one connection, and what became of them.
+//! Transactions and savepoints on one connection, what became of them, and whose closure runs inside.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::closure::caught;
+use super::runtime::catch_panic;
 use crate::error::{DatabaseFailure, StateStoreError};
 
 /// Begins through Diesel, so that a caller's nested `connection.transaction(..)` is a savepoint.
@@ -18,7 +21,7 @@ pub(super) fn commit(connection: &mut SqliteConnection) -> Result<(), StateStore
     Ok(AnsiTransactionManager::commit_transaction(connection)?)
 }
 
-/// Whether the connection is clean afterwards; if not, it has to go.
+/// Rolls back; returns whether the connection is clean afterwards. If it isn't, it has to go.
 pub(super) fn rollback(connection: &mut SqliteConnection) -> bool {
     AnsiTransactionManager::rollback_transaction(connection).is_ok()
 }
@@ -32,8 +35,8 @@ pub(super) fn is_open(connection: &mut SqliteConnection) -> bool {
 
 /// Runs work inside a savepoint of its own, which it can't name, and so can't end.
 ///
-/// On success the savepoint is released; otherwise what the work wrote is taken back, and the transaction goes on.
-/// The second value says whether the transaction is intact; if not, the connection has to go.
+/// On success the savepoint is released; otherwise what the work wrote is rolled back, and the transaction goes on. The
+/// second value says whether the transaction is intact; if it isn't, the connection has to go.
 pub(super) fn in_savepoint<T>(
     connection: &mut SqliteConnection,
     name: &str,
@@ -42,7 +45,7 @@ pub(super) fn in_savepoint<T>(
     if let Err(error) = connection.batch_execute(&format!("SAVEPOINT {name}")) {
         return (Err(error.into()), false);
     }
-    let result = caught(|| work(connection));
+    let result = catch_panic(|| work(connection));
     let end = match &result {
         Ok(_) => format!("RELEASE {name}"),
         Err(_) => format!("ROLLBACK TO {name}; RELEASE {name}"),
@@ -65,8 +68,8 @@ fn error_ends_transaction(error: &StateStoreError) -> bool {
     matches!(error.kind(), DatabaseFailure::Full | DatabaseFailure::Io)
 }
 
-/// A name that no closure can guess.
-pub(super) fn secret_name() -> String {
+/// Returns a savepoint's name that no closure can guess.
+pub(super) fn unguessable_name() -> String {
     format!("closure_{}", Uuid::now_v7().simple())
 }
 
@@ -76,4 +79,43 @@ fn depth(connection: &mut SqliteConnection) -> Option<u32> {
         .ok()
         .flatten()
         .map(std::num::NonZeroU32::get)
+}
+
+/// Names an open database in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DatabaseId(u64);
+
+impl DatabaseId {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+thread_local! {
+    /// The database whose closure runs on this thread.
+    static INSIDE_CLOSURE_OF: Cell<Option<DatabaseId>> = const { Cell::new(None) };
+}
+
+/// Refuses a call of the async store from inside one of its own closures: it would wait for itself.
+pub(super) fn refuse_reentry(
+    database: DatabaseId,
+    operation: &'static str,
+) -> Result<(), StateStoreError> {
+    if INSIDE_CLOSURE_OF.get() == Some(database) {
+        return Err(StateStoreError::Reentrant { operation });
+    }
+    Ok(())
+}
+
+/// Runs a caller's closure, known as one of this database.
+pub(super) fn as_closure_of<T>(database: DatabaseId, work: impl FnOnce() -> T) -> T {
+    struct Restore(Option<DatabaseId>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            INSIDE_CLOSURE_OF.set(self.0);
+        }
+    }
+    let _restore = Restore(INSIDE_CLOSURE_OF.replace(Some(database)));
+    work()
 }

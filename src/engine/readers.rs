@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 use diesel::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::closure::{self, CoreId, caught};
-use super::connect::{DatabaseFile, Role};
-use super::held::Held;
-use super::operation::Traces;
+use super::adaptive::LatencyPredictor;
+use super::connection::OwnConnection;
+use super::file::DatabaseFile;
 use super::options::StoreOptions;
-use super::patience::Patience;
-use super::recent::RecentTime;
-use super::threads::drop_elsewhere;
-use super::transaction::{begin, in_savepoint, rollback, secret_name};
+use super::pragma::Role;
+use super::runtime::{AcquireTimeout, catch_panic, drop_on_blocking_pool};
+use super::transaction::{
+    DatabaseId, as_closure_of, begin, in_savepoint, rollback, unguessable_name,
+};
+use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 
 /// How long an idle reader above the kept number stays open.
@@ -31,12 +32,12 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Idle>>,
     kept: usize,
     busy_timeout: Duration,
-    patience: Arc<Patience>,
-    recent: RecentTime,
+    timeout: Arc<AcquireTimeout>,
+    latency: LatencyPredictor,
 }
 
 struct Idle {
-    held: Held,
+    connection: OwnConnection,
     since: Instant,
 }
 
@@ -44,7 +45,7 @@ impl Readers {
     pub(super) fn new(
         file: &DatabaseFile,
         options: &StoreOptions,
-        patience: Arc<Patience>,
+        timeout: Arc<AcquireTimeout>,
     ) -> Self {
         Self {
             file: file.clone(),
@@ -54,12 +55,12 @@ impl Readers {
             idle: Mutex::new(Vec::new()),
             kept: options.kept,
             busy_timeout: options.busy_timeout,
-            patience,
-            recent: RecentTime::new(options.inline_budget / READ_SHARE),
+            timeout,
+            latency: LatencyPredictor::new(options.inline_budget / READ_SHARE),
         }
     }
 
-    /// A reader, as soon as there is one. It opens its connection when it runs.
+    /// Returns a reader as soon as one is free. It opens its connection when it runs.
     pub(super) async fn acquire(
         self: &Arc<Self>,
         operation: &'static str,
@@ -69,16 +70,16 @@ impl Readers {
             Err(TryAcquireError::Closed) => return Err(StateStoreError::Closed),
             Err(TryAcquireError::NoPermits) => {
                 let slot = Arc::clone(&self.slots).acquire_owned();
-                let waited = self.patience.wait(slot).await;
+                let waited = self.timeout.wait(slot).await;
                 waited.ok_or_else(|| StateStoreError::Timeout {
                     operation,
-                    waited: self.patience.limit(),
+                    waited: self.timeout.limit(),
                 })?
             }
         };
         let slot = slot.map_err(|_| StateStoreError::Closed)?;
         let idle = self.lock_idle().pop();
-        Ok(self.reader(idle.map(|idle| idle.held), slot))
+        Ok(self.reader(idle.map(|idle| idle.connection), slot))
     }
 
     /// Waits until no reader is in use.
@@ -86,15 +87,19 @@ impl Readers {
         drop(self.slots.acquire_many(self.connections).await);
     }
 
-    /// Hands out the connections that nobody uses, to be closed.
-    pub(super) fn take_idle(&self) -> Vec<Held> {
+    /// Returns the connections that nobody uses, to be closed.
+    pub(super) fn take_idle(&self) -> Vec<OwnConnection> {
         let idle = std::mem::take(&mut *self.lock_idle());
-        idle.into_iter().map(|idle| idle.held).collect()
+        idle.into_iter().map(|idle| idle.connection).collect()
     }
 
-    fn reader(self: &Arc<Self>, held: Option<Held>, slot: OwnedSemaphorePermit) -> Reader {
+    fn reader(
+        self: &Arc<Self>,
+        connection: Option<OwnConnection>,
+        slot: OwnedSemaphorePermit,
+    ) -> Reader {
         Reader {
-            held,
+            connection,
             readers: Arc::clone(self),
             slot: Some(slot),
             used: None,
@@ -106,13 +111,13 @@ impl Readers {
     }
 
     /// Takes a reader back; the one that has been idle longest goes if there are more than are kept.
-    fn put_back(&self, held: Held, since: Instant) -> Option<Held> {
+    fn put_back(&self, connection: OwnConnection, since: Instant) -> Option<OwnConnection> {
         let mut idle = self.lock_idle();
-        idle.push(Idle { held, since });
+        idle.push(Idle { connection, since });
         // The last to come back is the first to go out, so the first is the one longest idle.
         match idle.first() {
             Some(first) if idle.len() > self.kept && since - first.since > IDLE => {
-                Some(idle.remove(0).held)
+                Some(idle.remove(0).connection)
             }
             _ => None,
         }
@@ -121,7 +126,7 @@ impl Readers {
 
 /// A read connection that is nobody else's; it goes back when it is dropped.
 pub(super) struct Reader {
-    held: Option<Held>,
+    connection: Option<OwnConnection>,
     readers: Arc<Readers>,
     slot: Option<OwnedSemaphorePermit>,
     /// When it last read, where that is known.
@@ -131,10 +136,10 @@ pub(super) struct Reader {
 impl Reader {
     /// Whether it may do short work on the caller's thread: it is open, and recent reads were short.
     pub(super) fn is_ready(&self) -> bool {
-        self.held.is_some() && self.readers.recent.is_short()
+        self.connection.is_some() && self.readers.latency.is_short()
     }
 
-    /// Runs one of the store's own reads; gives also how long that took. `may_wait` says whether this thread may wait for a
+    /// Runs one of the store's own reads; also returns how long that took. `may_wait` says whether this thread may wait for a
     /// lock.
     pub(super) fn run<T>(
         mut self,
@@ -142,18 +147,18 @@ impl Reader {
         is_short: bool,
         work: &mut dyn FnMut(&mut SqliteConnection) -> Result<T, StateStoreError>,
     ) -> (Result<T, StateStoreError>, Duration) {
-        let held = match self.open() {
-            Ok(held) => held,
+        let connection = match self.open() {
+            Ok(connection) => connection,
             Err(error) => return (Err(error), Duration::ZERO),
         };
         let started = Instant::now();
-        let result = held.run(may_wait, |connection| caught(|| work(connection)));
+        let result = connection.run(may_wait, |connection| catch_panic(|| work(connection)));
         let ended = Instant::now();
         self.used = Some(ended);
         let took = ended - started;
         if is_short {
             // A long list says nothing about the next read by key.
-            self.readers.recent.note(took);
+            self.readers.latency.record(took);
         }
         if let Err(StateStoreError::Panicked { .. } | StateStoreError::DatabaseError(_)) = result {
             self.discard();
@@ -164,41 +169,42 @@ impl Reader {
     /// Runs a caller's closure in a read transaction of its own, which is one snapshot of the database.
     pub(super) fn run_closure<T>(
         mut self,
-        core: CoreId,
-        work: impl FnOnce(&mut SqliteConnection, &mut Traces) -> Result<T, StateStoreError>,
+        database: DatabaseId,
+        work: impl FnOnce(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
     ) -> Result<T, StateStoreError> {
-        let held = self.open()?;
+        let connection = self.open()?;
         let mut is_clean = false;
-        let mut traces = Traces::default();
-        let result = held.run(true, |connection| {
+        let mut notes = CommitNotes::default();
+        let result = connection.run(true, |connection| {
             begin(connection, "BEGIN")?;
-            let name = secret_name();
-            let (result, is_intact) = closure::marked(core, || {
-                in_savepoint(connection, &name, |connection| {
-                    work(connection, &mut traces)
-                })
+            let name = unguessable_name();
+            let (result, is_intact) = as_closure_of(database, || {
+                in_savepoint(connection, &name, |connection| work(connection, &mut notes))
             });
-            traces.lent_connection |= matches!(result, Err(StateStoreError::Panicked { .. }));
             is_clean = rollback(connection) && is_intact;
             result
         });
-        if !is_clean || (traces.lent_connection && !held.restore()) {
+        if !is_clean || (notes.lent_connection && !connection.reset()) {
             self.discard();
         }
         result
     }
 
-    fn open(&mut self) -> Result<&mut Held, StateStoreError> {
-        let held = match self.held.take() {
-            Some(held) => held,
-            None => Held::open(&self.readers.file, Role::Reader, self.readers.busy_timeout)?,
-        };
-        Ok(self.held.insert(held))
+    fn open(&mut self) -> Result<&mut OwnConnection, StateStoreError> {
+        let readers = &self.readers;
+        Ok(match &mut self.connection {
+            Some(connection) => connection,
+            closed => closed.insert(OwnConnection::open(
+                &readers.file,
+                Role::Reader,
+                readers.busy_timeout,
+            )?),
+        })
     }
 
     fn discard(&mut self) {
         // The slot is free once the connection is closed.
-        drop_elsewhere((self.held.take(), self.slot.take()));
+        drop_on_blocking_pool((self.connection.take(), self.slot.take()));
     }
 }
 
@@ -206,11 +212,11 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let since = self.used.unwrap_or_else(Instant::now);
         let surplus = self
-            .held
+            .connection
             .take()
-            .and_then(|held| self.readers.put_back(held, since));
+            .and_then(|connection| self.readers.put_back(connection, since));
         if surplus.is_some() {
-            drop_elsewhere((surplus, self.slot.take()));
+            drop_on_blocking_pool((surplus, self.slot.take()));
         }
     }
 }

@@ -1,0 +1,135 @@
+//! Predictions from recent work: whether an operation is short enough for the caller's thread, and whether others come at
+//! the same time.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Predicts from a moving average how long the next operation takes.
+///
+/// No operation counts for more than twice the budget: one that takes a little too long is forgiven, since a thread that
+/// lost its core to another for a moment looks just like it; on the blocking pool that is common, and work must not stay
+/// there because of it. A stall is not forgiven: it takes five short operations to come back.
+#[derive(Debug)]
+pub(super) struct LatencyPredictor {
+    nanos: AtomicU64,
+    budget: Duration,
+}
+
+/// No lost time slice takes so long; nor does work that is worth so many budgets.
+const STALL: Duration = Duration::from_millis(5);
+const STALL_BUDGETS: u32 = 10;
+
+impl LatencyPredictor {
+    pub(super) fn new(budget: Duration) -> Self {
+        Self {
+            nanos: AtomicU64::new(0),
+            budget,
+        }
+    }
+
+    pub(super) fn record(&self, took: Duration) {
+        if took >= STALL.max(STALL_BUDGETS * self.budget) {
+            let stalled = u64::try_from((4 * self.budget).as_nanos()).unwrap_or(u64::MAX);
+            self.nanos.store(stalled, Ordering::Relaxed);
+            return;
+        }
+        let took = u64::try_from(took.min(2 * self.budget).as_nanos()).unwrap_or(u64::MAX);
+        // Racing updates may lose one another: it is an estimate.
+        let average = self.nanos.load(Ordering::Relaxed);
+        let next = average - average / 4 + took / 4;
+        self.nanos.store(next, Ordering::Relaxed);
+    }
+
+    /// Whether the next operation is short enough for a runtime's thread.
+    pub(super) fn is_short(&self) -> bool {
+        !self.budget.is_zero()
+            && Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) <= self.budget
+    }
+}
+
+/// Predicts whether something comes that is worth a moment's wait, from how often it came lately.
+#[derive(Debug, Default)]
+pub(super) struct ArrivalPredictor {
+    /// How often it didn't come, one time after another.
+    misses: AtomicU32,
+}
+
+/// After so many misses it is no longer expected.
+const MOST_MISSES: u32 = 8;
+/// Yet it is looked for once in so many times.
+const PROBE_INTERVAL: u32 = 16;
+
+impl ArrivalPredictor {
+    pub(super) fn record(&self, came: bool) {
+        if came {
+            self.misses.store(0, Ordering::Relaxed);
+        } else {
+            self.misses.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_expected(&self) -> bool {
+        let misses = self.misses.load(Ordering::Relaxed);
+        misses < MOST_MISSES || misses.is_multiple_of(PROBE_INTERVAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ArrivalPredictor, Duration, LatencyPredictor, MOST_MISSES, PROBE_INTERVAL};
+
+    #[test]
+    fn what_does_not_come_is_no_longer_expected_and_is_found_again() {
+        let arrivals = ArrivalPredictor::default();
+        let looked = (0..MOST_MISSES + 10 * PROBE_INTERVAL)
+            .filter(|_| {
+                let is_expected = arrivals.is_expected();
+                arrivals.record(false);
+                is_expected
+            })
+            .count();
+        assert_eq!(looked, 18);
+        arrivals.record(true);
+        assert!(arrivals.is_expected());
+    }
+
+    #[test]
+    fn one_slow_piece_is_forgiven_and_three_move_work_off_the_runtime_until_three_are_short() {
+        let latency = LatencyPredictor::new(Duration::from_micros(250));
+        assert!(latency.is_short());
+        let slow: Vec<bool> = (0..4)
+            .map(|_| {
+                latency.record(Duration::from_millis(2));
+                latency.is_short()
+            })
+            .collect();
+        assert_eq!(slow, [true, true, false, false]);
+        for _ in 0..20 {
+            latency.record(Duration::from_millis(2));
+        }
+        let short: Vec<bool> = (0..3)
+            .map(|_| {
+                latency.record(Duration::from_micros(5));
+                latency.is_short()
+            })
+            .collect();
+        assert_eq!(short, [false, false, true]);
+    }
+
+    #[test]
+    fn a_disk_that_stalls_at_every_other_commit_stalls_the_runtime_once() {
+        let latency = LatencyPredictor::new(Duration::from_micros(500));
+        let mut on_the_runtime = 0;
+        for _ in 0..500 {
+            on_the_runtime += usize::from(latency.is_short());
+            latency.record(Duration::from_secs(1));
+            latency.record(Duration::from_micros(50));
+        }
+        assert_eq!(on_the_runtime, 1);
+    }
+
+    #[test]
+    fn a_budget_of_zero_is_never() {
+        assert!(!LatencyPredictor::new(Duration::ZERO).is_short());
+    }
+}

@@ -1,0 +1,125 @@
+//! Connections to the database file: the store's own, which one owner at a time holds, and deadpool's for the application.
+
+use std::time::Duration;
+
+use deadpool_diesel::sqlite::{Hook, HookError, Manager, Pool, Runtime};
+use diesel::prelude::*;
+
+use super::file::{Access, DatabaseFile};
+use super::options::StoreOptions;
+use super::pragma::{self, Role};
+use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
+
+/// A connection of the store's own.
+///
+/// It isn't deadpool's: that one opens and closes its connections by hops to the blocking pool, so it can't be opened from
+/// there (with one blocking thread it would wait for itself), and panics outside a runtime and in one that ends.
+pub(super) struct OwnConnection {
+    connection: SqliteConnection,
+    busy_timeout: Duration,
+    /// Whether SQLite waits for a lock now; on a runtime's thread it must not.
+    waits: bool,
+    /// What a caller's closure must leave as it was.
+    settings: String,
+}
+
+impl OwnConnection {
+    /// Opens a connection. Opening reads files, and closing (dropping) may move the log into the database: neither belongs
+    /// on a runtime's thread.
+    pub(super) fn open(
+        file: &DatabaseFile,
+        role: Role,
+        busy_timeout: Duration,
+    ) -> Result<Self, StateStoreError> {
+        let mut connection = SqliteConnection::establish(&file.uri(Access::ReadWrite))?;
+        pragma::configure(&mut connection, role, busy_timeout)?;
+        let settings = pragma::settings(&mut connection)?;
+        Ok(Self {
+            connection,
+            busy_timeout,
+            waits: true,
+            settings,
+        })
+    }
+
+    /// Runs work on the connection. `may_wait` says whether this thread may wait for a lock.
+    pub(super) fn run<T>(
+        &mut self,
+        may_wait: bool,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, StateStoreError>,
+    ) -> Result<T, StateStoreError> {
+        if self.waits != may_wait {
+            let timeout = if may_wait {
+                self.busy_timeout
+            } else {
+                Duration::ZERO
+            };
+            pragma::set_busy_timeout(&mut self.connection, timeout)?;
+            self.waits = may_wait;
+        }
+        work(&mut self.connection)
+    }
+
+    /// Resets what a caller's closure may have set; returns false if it changed something else, and the connection has to
+    /// go.
+    ///
+    /// Settings are compared, not set: setting one makes SQLite prepare every statement again.
+    pub(super) fn reset(&mut self) -> bool {
+        let bounds = pragma::bound_wal(&mut self.connection);
+        bounds.is_ok() && pragma::settings(&mut self.connection).as_ref() == Ok(&self.settings)
+    }
+}
+
+/// Opens a plain connection, outside every pool, with a busy timeout.
+pub(super) fn connect(
+    file: &DatabaseFile,
+    access: Access,
+    busy_timeout: Duration,
+) -> Result<SqliteConnection, StateStoreError> {
+    let mut connection = SqliteConnection::establish(&file.uri(access))?;
+    pragma::set_busy_timeout(&mut connection, busy_timeout)?;
+    Ok(connection)
+}
+
+type PooledConnection = deadpool_diesel::Connection<SqliteConnection>;
+
+/// Returns the deadpool pool for the application's own queries: its connections are readers.
+pub(super) fn pool(file: &DatabaseFile, options: &StoreOptions) -> Result<Pool, StateStoreError> {
+    let busy_timeout = options.busy_timeout;
+    let manager = Manager::new(file.uri(Access::ReadWrite), Runtime::Tokio1);
+    Pool::builder(manager)
+        .max_size(options.readers)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(options.acquire_timeout))
+        .create_timeout(Some(options.acquire_timeout))
+        .recycle_timeout(Some(options.acquire_timeout))
+        .post_create(Hook::async_fn(move |object: &mut PooledConnection, _| {
+            Box::pin(async move {
+                object
+                    .interact(move |connection| {
+                        pragma::configure(connection, Role::Reader, busy_timeout)
+                    })
+                    .await
+                    .map_err(|error| HookError::message(error.to_string()))?
+                    .map_err(|error| HookError::message(error.to_string()))
+            })
+        }))
+        .build()
+        .map_err(|error| {
+            StateStoreError::DatabaseError(DatabaseError::new(DatabaseFailure::Other, error))
+        })
+}
+
+/// Closes the pool's idle connections on this thread, so that they are closed when this returns. Those that are out are
+/// their holders'. Inside a runtime only.
+pub(super) fn close_pool(pool: &Pool) {
+    let idle = pool.retain(|_, _| false).removed;
+    pool.close();
+    for connection in idle {
+        // deadpool closes in the background; an empty database in memory stands in for the connection until then.
+        let stand_in = SqliteConnection::establish(":memory:");
+        if let (Ok(mut connection), Ok(stand_in)) = (connection.lock(), stand_in) {
+            drop(std::mem::replace(&mut *connection, stand_in));
+        }
+    }
+}

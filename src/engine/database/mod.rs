@@ -1,0 +1,323 @@
+//! One open database file, shared by all stores on it in this process.
+
+mod connections;
+mod pending_close;
+mod registry;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_diesel::sqlite::Pool;
+use diesel::SqliteConnection;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use super::connection::pool;
+use super::file::{DatabaseFile, FileIdentity};
+use super::observer::CommitObservers;
+use super::options::{Durability, OpenMode, StoreOptions};
+use super::pragma;
+use super::readers::Readers;
+use super::runtime::{AcquireTimeout, current_or, on_blocking_pool};
+use super::schema::{self, Schema};
+use super::transaction::DatabaseId;
+use super::wal::Checkpointer;
+use super::writer::{Submitter, WriteKind, Writer};
+use crate::commit_notes::CommitNotes;
+use crate::error::StateStoreError;
+use crate::migrations::Revert;
+use connections::Connections;
+use pending_close::{close_pending, close_soon, defer_close, lock_opening};
+use registry::{Joined, Registry, Verdict};
+
+/// The databases that are open in this process.
+static OPEN: Registry<Database> = Registry::new();
+
+pub(super) struct Database {
+    pub(super) id: DatabaseId,
+    pub(super) file: DatabaseFile,
+    identity: FileIdentity,
+    durability: Durability,
+    runtime: Handle,
+    busy_timeout: Duration,
+    is_ready: AtomicBool,
+    /// Whether its connections are being closed, on whatever thread.
+    is_closing: AtomicBool,
+    /// The application's own pool; emptied with the connections, before this handle on it goes.
+    pub(super) pool: Pool,
+    /// Held while the schema is made whole.
+    preparing: Mutex<()>,
+    /// Taken only when the database is dropped.
+    connections: Option<Connections>,
+}
+
+/// Returns the database of the file: one that is open in this process, or a new one.
+pub(super) fn open(
+    path: &Path,
+    options: &StoreOptions,
+    runtime: &Handle,
+    observers: CommitObservers,
+    directory: Option<TempDir>,
+) -> Result<Arc<Database>, StateStoreError> {
+    let lock = lock_opening();
+    let file = DatabaseFile::locate(path, options.mode)?;
+    let identity = file.identity()?;
+    let stale = match OPEN.join(&identity, |database| database.judge(&identity, options)) {
+        Joined::Database(database) => return Ok(database),
+        // One that isn't joined may be held by nobody else: dropping it takes the same locks.
+        Joined::Refused(unwanted, error) => {
+            drop(lock);
+            drop(unwanted);
+            return Err(error);
+        }
+        Joined::Stale(stale) => Some(stale),
+        Joined::NotOpen => None,
+    };
+    close_pending(&identity, &lock);
+    let opened = Database::new(
+        file,
+        identity,
+        options,
+        runtime.clone(),
+        observers,
+        directory,
+    );
+    let opened = opened.map(|database| {
+        let database = Arc::new(database);
+        OPEN.add(database.identity.clone(), database.id, &database);
+        database
+    });
+    drop(lock);
+    drop(stale);
+    opened
+}
+
+impl Database {
+    fn new(
+        file: DatabaseFile,
+        identity: FileIdentity,
+        options: &StoreOptions,
+        runtime: Handle,
+        observers: CommitObservers,
+        directory: Option<TempDir>,
+    ) -> Result<Self, StateStoreError> {
+        let timeout = Arc::new(AcquireTimeout::new(
+            options.acquire_timeout,
+            runtime.clone(),
+        ));
+        let checkpointer = Arc::new(Checkpointer::new(&file, options, runtime.clone()));
+        let writer = Writer::new(
+            &file,
+            options,
+            runtime.clone(),
+            Arc::clone(&timeout),
+            Arc::clone(&checkpointer),
+            observers,
+        );
+        let pool = pool(&file, options)?;
+        Ok(Self {
+            id: DatabaseId::new(),
+            connections: Some(Connections {
+                writer: Arc::new(writer),
+                checkpointer,
+                readers: Arc::new(Readers::new(&file, options, timeout)),
+                pool: pool.clone(),
+                directory: Mutex::new(directory),
+            }),
+            file,
+            identity,
+            durability: options.durability,
+            busy_timeout: options.busy_timeout,
+            runtime,
+            is_ready: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            pool,
+            preparing: Mutex::new(()),
+        })
+    }
+
+    /// Whether a store with these options may share this database.
+    fn judge(&self, identity: &FileIdentity, options: &StoreOptions) -> Verdict {
+        // The file may be gone, and its number another's.
+        if !self.file.identity().is_ok_and(|found| found == *identity) {
+            return Verdict::Stale;
+        }
+        if self.durability == Durability::Relaxed && options.durability == Durability::Full {
+            return Verdict::Refuse(StateStoreError::invalid(
+                "options",
+                "the file is open in this process with relaxed durability: close that store first",
+            ));
+        }
+        Verdict::Join
+    }
+
+    /// One store fewer has it open; returns whether it was the last.
+    pub(super) fn leave(&self) -> bool {
+        OPEN.leave(&self.identity, self.id)
+    }
+
+    pub(super) fn connections(&self) -> Result<&Connections, StateStoreError> {
+        self.connections.as_ref().ok_or(StateStoreError::Closed)
+    }
+
+    /// Puts a write into the queue, and waits for its answer.
+    pub(super) async fn submit<T, F>(
+        self: &Arc<Self>,
+        operation: &'static str,
+        kind: WriteKind,
+        work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>
+            + Send
+            + 'static,
+    {
+        let submitter = Submitter {
+            database: self.id,
+            keep_alive: Arc::clone(self) as Arc<dyn Send + Sync>,
+        };
+        let writer = &self.connections()?.writer;
+        writer.submit(operation, kind, submitter, work).await
+    }
+
+    /// Runs blocking work on the runtime's blocking pool; the database stays open until it is done.
+    pub(super) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, StateStoreError> + Send + 'static,
+    ) -> Result<T, StateStoreError> {
+        let database = Arc::clone(self);
+        on_blocking_pool(&current_or(&self.runtime), move || work(&database)).await
+    }
+
+    /// Makes the schema whole, or with `OpenMode::Existing` checks that it is.
+    pub(super) async fn initialize(
+        self: &Arc<Self>,
+        mode: OpenMode,
+    ) -> Result<(), StateStoreError> {
+        self.blocking(move |database| {
+            let _preparing = database
+                .preparing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            schema::prepare(&database.file, mode, database.busy_timeout)?;
+            database.is_ready.store(true, Ordering::Release);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Refuses calls on a database whose schema isn't whole; asks the file only until it is.
+    pub(super) async fn ensure_ready(self: &Arc<Self>) -> Result<(), StateStoreError> {
+        if !self.is_ready.load(Ordering::Acquire) {
+            let lacks = self.schema().await?.lacks();
+            if let Some(reason) = lacks {
+                return Err(StateStoreError::NotInitialized { reason });
+            }
+            self.is_ready.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn schema(self: &Arc<Self>) -> Result<Schema, StateStoreError> {
+        self.blocking(|database| schema::inspect(&database.file, database.busy_timeout))
+            .await
+    }
+
+    /// Reverts the last migration, or only shows what would go; through the writer, so that no write of this process waits
+    /// for a lock.
+    pub(super) async fn revert(
+        self: &Arc<Self>,
+        operation: &'static str,
+        keep: bool,
+    ) -> Result<Revert, StateStoreError> {
+        // A file that isn't ours is refused before the writer opens it.
+        self.schema().await?;
+        let database = Arc::clone(self);
+        let work = move |_: &mut SqliteConnection, _: &mut CommitNotes| {
+            let revert = schema::revert_last(&database.file, database.busy_timeout, keep)?;
+            if keep {
+                database.is_ready.store(false, Ordering::Release);
+            }
+            Ok(revert)
+        };
+        self.submit(operation, WriteKind::OutsideTransaction, work)
+            .await
+    }
+
+    /// Moves the log into the file, and closes every connection, unless a store has opened the file again. May be called
+    /// again when it was dropped half-way.
+    pub(super) async fn shut_down(self: &Arc<Self>) -> Result<(), StateStoreError> {
+        let connections = self.connections()?;
+        connections.readers.settle().await;
+        let checkpointer = Arc::clone(&connections.checkpointer);
+        // Without a runtime nothing is being moved.
+        let _settled = self
+            .blocking(move |_| {
+                checkpointer.settle();
+                Ok(())
+            })
+            .await;
+        // One that was dropped may be closing the connections now: the writer must not open another.
+        let is_closing = self.is_closing.load(Ordering::Acquire);
+        let checkpointed = if self.is_ready.load(Ordering::Acquire) && !is_closing {
+            let checkpoint = |connection: &mut SqliteConnection, _: &mut CommitNotes| {
+                pragma::checkpoint_truncate(connection).map(drop)
+            };
+            self.submit("close", WriteKind::OutsideTransaction, checkpoint)
+                .await
+        } else {
+            Ok(())
+        };
+        self.is_closing.store(true, Ordering::Release);
+        let closing = CloseOnDrop(Arc::clone(self));
+        let closed = self
+            .blocking(move |_| {
+                drop(closing);
+                Ok(())
+            })
+            .await;
+        match checkpointed.and(closed) {
+            // The runtime is gone: the connections were closed on this thread, the last with a checkpoint of its own.
+            Err(StateStoreError::Closed) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Closes the connections, unless a store has the database open; returns whether it did. On a thread that may wait.
+    fn close_unused(&self) -> bool {
+        let lock = lock_opening();
+        if !OPEN.remove_unused(&self.identity, self.id) {
+            return false;
+        }
+        if let Ok(connections) = self.connections() {
+            connections.close();
+        }
+        close_pending(&self.identity, &lock);
+        true
+    }
+}
+
+/// Closes the connections when it is dropped, also by a runtime that refuses to run it.
+struct CloseOnDrop(Arc<Database>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        // deadpool's pool asks for one.
+        let _inside = self.0.runtime.enter();
+        let is_closed = self.0.close_unused();
+        self.0.is_closing.store(is_closed, Ordering::Release);
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(connections) = self.connections.take() {
+            defer_close(self.identity.clone(), connections, self.runtime.clone());
+            OPEN.remove(&self.identity, self.id);
+            close_soon(self.identity.clone());
+        }
+    }
+}

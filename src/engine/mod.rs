@@ -1,0 +1,26 @@
+//! The engine under a store on SQLite: the only place that knows pools, threads, PRAGMAs and paths.
+//!
+//! A [`Handle`] is one store's; a `database` is one open file, with one writer and one set of readers, shared by all stores
+//! on it in this process. What has to happen before a commit comes in as observers, so that the engine knows no table.
+//! From the top down: `handle`, `database`, `writer` and `readers`, `schema` and `wal`, `connection`, `file`, `pragma`;
+//! `transaction`, `adaptive` and `runtime` serve them all.
+
+mod adaptive;
+mod connection;
+mod database;
+mod file;
+mod handle;
+mod observer;
+mod options;
+mod pragma;
+mod readers;
+mod runtime;
+mod schema;
+mod transaction;
+mod wal;
+mod writer;
+
+pub(crate) use handle::Handle;
+pub(crate) use observer::{CommitObserver, CommitObservers};
+pub use options::{Durability, OpenMode, StoreOptions};
+pub(crate) use writer::WriteKind;

@@ -1,0 +1,277 @@
+//! The schema of a database file: what it is, and how it is made whole.
+
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::connection::connect;
+use super::file::{Access, DatabaseFile};
+use super::options::OpenMode;
+use super::pragma;
+use crate::error::{DatabaseFailure, MigrationError, Source, StateStoreError};
+use crate::migrations::{self, AppliedMigration, MigrationRecord, PendingMigration, Revert};
+
+/// SQLite before this version loses committed frames when the WAL is reset (<https://www.sqlite.org/wal.html>,
+/// "The WAL-Reset Bug").
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// As migration 0001 sets it.
+const APPLICATION_ID: i64 = 1_145_393_996;
+
+/// The tables that the guide's other implementations make as well.
+const GUIDE_TABLES: [&str; 6] = [
+    "agent_states",
+    "state_transitions",
+    "state_snapshots",
+    "events",
+    "tasks",
+    "sessions",
+];
+
+/// Tables of ours that hold rows beside those.
+const OTHER_TABLES: [&str; 1] = ["revision_floors"];
+
+diesel::table! {
+    sqlite_schema (name) {
+        name -> Text,
+        #[sql_name = "type"]
+        kind -> Text,
+    }
+}
+
+/// What was found in a database that is, or may become, ours.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    applied: Vec<AppliedMigration>,
+    is_empty: bool,
+}
+
+impl Schema {
+    /// Returns why calls can't work yet; `None` where the schema is whole.
+    pub(super) fn lacks(&self) -> Option<String> {
+        let pending = migrations::pending(&self.applied);
+        if pending.is_empty() {
+            None
+        } else if self.applied.is_empty() {
+            Some("it has no schema".into())
+        } else {
+            let versions: Vec<_> = pending
+                .iter()
+                .map(|migration| migration.version.to_string())
+                .collect();
+            Some(format!("migrations {} are missing", versions.join(", ")))
+        }
+    }
+
+    /// Returns the migrations that the database has, by version.
+    pub(crate) fn history(&self) -> Vec<MigrationRecord> {
+        migrations::history(&self.applied)
+    }
+
+    /// Returns the migrations that the database lacks, by version.
+    pub(crate) fn pending(&self) -> Vec<PendingMigration> {
+        migrations::pending(&self.applied)
+    }
+}
+
+/// Reads what a database is without changing a byte of it, and without leaving anything beside it.
+pub(super) fn inspect(
+    file: &DatabaseFile,
+    busy_timeout: Duration,
+) -> Result<Schema, StateStoreError> {
+    // Closing a connection that may write moves a log into the file, and takes the log away. One that may not leaves a
+    // log that was there, but where there was none it makes one and leaves it.
+    let [first, second] = if file.has_log() {
+        [Access::ReadOnly, Access::ReadWrite]
+    } else {
+        [Access::ReadWrite, Access::ReadOnly]
+    };
+    let look = |access| {
+        connect(file, access, busy_timeout).and_then(|mut connection| read(&mut connection))
+    };
+    match look(first) {
+        // A journal that a crash left behind can only be rolled back by somebody who may write.
+        Err(StateStoreError::DatabaseError(_)) => look(second),
+        other => other,
+    }
+}
+
+/// Reads what the database is; a newer or a foreign one is an error.
+fn read(connection: &mut SqliteConnection) -> Result<Schema, StateStoreError> {
+    let tables = match tables(connection).map_err(StateStoreError::from) {
+        Err(StateStoreError::DatabaseError(error))
+            if error.kind() == DatabaseFailure::NotADatabase =>
+        {
+            return Err(foreign("it is not a SQLite file"));
+        }
+        tables => tables?,
+    };
+    let application_id = pragma::application_id(connection)?;
+    if application_id != 0 && application_id != APPLICATION_ID {
+        return Err(foreign(format!(
+            "its application id is {application_id}, ours is {APPLICATION_ID}"
+        )));
+    }
+    let has = |name: &str| tables.iter().any(|table| table == name);
+    let applied = if has(migrations::TABLE) {
+        migrations::applied(connection)?
+    } else if tables.is_empty() {
+        Vec::new()
+    } else {
+        return Err(foreign("it has tables, but none of Diesel's migrations"));
+    };
+    if applied.is_empty()
+        && let Some(table) = GUIDE_TABLES.into_iter().find(|table| has(table))
+    {
+        return Err(foreign(format!(
+            "it has a table {table}, but none of our migrations"
+        )));
+    }
+    let supported = migrations::last_version();
+    match applied.last() {
+        Some(last) if last.version > supported => Err(StateStoreError::NewerDatabase {
+            database: last.version,
+            supported,
+        }),
+        _ => Ok(Schema {
+            is_empty: tables.is_empty(),
+            applied,
+        }),
+    }
+}
+
+fn tables(connection: &mut SqliteConnection) -> QueryResult<Vec<String>> {
+    sqlite_schema::table
+        .filter(sqlite_schema::kind.eq("table"))
+        .select(sqlite_schema::name)
+        .load(connection)
+}
+
+fn foreign(reason: impl Into<String>) -> StateStoreError {
+    StateStoreError::ForeignDatabase {
+        reason: reason.into(),
+    }
+}
+
+/// Makes the schema whole, or with `OpenMode::Existing` checks that it is.
+pub(super) fn prepare(
+    file: &DatabaseFile,
+    mode: OpenMode,
+    busy_timeout: Duration,
+) -> Result<(), StateStoreError> {
+    require_sqlite()?;
+    let schema = inspect(file, busy_timeout)?;
+    if mode == OpenMode::Existing {
+        return match schema.lacks() {
+            Some(reason) => Err(StateStoreError::NotInitialized { reason }),
+            None => Ok(()),
+        };
+    }
+    file.restrict_permissions()?;
+    let mut connection = connect(file, Access::ReadWrite, busy_timeout)?;
+    let deadline = Instant::now() + busy_timeout;
+    while let Err(error) = pragma::prepare_file(&mut connection, schema.is_empty) {
+        if !matches!(error, StateStoreError::Busy { .. }) || Instant::now() > deadline {
+            return Err(error.during("initialize"));
+        }
+        #[allow(clippy::disallowed_methods)]
+        // Nothing tells when another process releases the lock.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if schema.lacks().is_some() {
+        migrate(&mut connection)?;
+    }
+    Ok(())
+}
+
+fn require_sqlite() -> Result<(), StateStoreError> {
+    let version = libsqlite3_sys::SQLITE_VERSION_NUMBER;
+    if version < OLDEST_SQLITE {
+        return Err(StateStoreError::Unsupported {
+            reason: format!("SQLite {version} loses data; build with the bundled one"),
+        });
+    }
+    Ok(())
+}
+
+/// Runs what is pending, all or nothing, safe against other processes that do the same.
+fn migrate(connection: &mut SqliteConnection) -> Result<(), StateStoreError> {
+    in_one_transaction(connection, "run", |connection| {
+        // Again, under the lock: another process may have been faster, or newer.
+        read(connection)?;
+        migrations::run_pending(connection).map_err(|source| failed("run", source))
+    })
+}
+
+/// Reverts the last migration; without `keep` only to see what goes, and rolls that back.
+pub(super) fn revert_last(
+    file: &DatabaseFile,
+    busy_timeout: Duration,
+    keep: bool,
+) -> Result<Revert, StateStoreError> {
+    inspect(file, busy_timeout)?;
+    let mut connection = connect(file, Access::ReadWrite, busy_timeout)?;
+    let mut seen = None;
+    let result = in_one_transaction(&mut connection, "revert", |connection| {
+        let before = row_counts(connection)?;
+        let last = read(connection)?.history().pop();
+        let last = last.ok_or_else(|| failed("revert", "no migration is applied"))?;
+        migrations::revert(connection, last.version).map_err(|source| failed("revert", source))?;
+        let after = row_counts(connection)?;
+        let is_gone = |table: &str| !after.iter().any(|(name, _)| name == table);
+        let revert = Revert {
+            migration: last,
+            rows: before
+                .into_iter()
+                .filter(|(table, _)| is_gone(table))
+                .collect(),
+        };
+        if keep {
+            return Ok(revert);
+        }
+        seen = Some(revert);
+        Err(failed("revert", "only a preview"))
+    });
+    match seen {
+        Some(revert) => Ok(revert),
+        None => result,
+    }
+}
+
+/// Returns the tables that hold rows of ours, with how many.
+fn row_counts(connection: &mut SqliteConnection) -> Result<Vec<(String, i64)>, StateStoreError> {
+    let tables = tables(connection)?;
+    GUIDE_TABLES
+        .into_iter()
+        .chain(OTHER_TABLES)
+        .filter(|table| tables.iter().any(|name| name == table))
+        .map(|table| {
+            // A table's name can't be bound; these are constants.
+            let count = diesel::dsl::sql::<BigInt>(&format!("(SELECT count(*) FROM {table})"));
+            Ok((
+                table.to_owned(),
+                diesel::select(count).get_result(connection)?,
+            ))
+        })
+        .collect()
+}
+
+fn in_one_transaction<T>(
+    connection: &mut SqliteConnection,
+    operation: &'static str,
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, StateStoreError>,
+) -> Result<T, StateStoreError> {
+    connection
+        .immediate_transaction(work)
+        .map_err(|error| match error {
+            StateStoreError::DatabaseError(error) if error.kind() == DatabaseFailure::Other => {
+                failed(operation, error)
+            }
+            other => other.during("migrations"),
+        })
+}
+
+fn failed(operation: &'static str, source: impl Into<Source>) -> StateStoreError {
+    StateStoreError::MigrationError(MigrationError::new(operation, source))
+}

@@ -1,0 +1,200 @@
+//! Moves the write-ahead log into the database, beside the writer and not in it.
+//!
+//! SQLite's own way is to do so in whatever commit finds 1000 pages in the log: one writer in so many waits for it, and
+//! where that one is a thread of the runtime, so do the tasks on it. Here a connection of its own does it on the blocking
+//! pool, without locking anybody out. SQLite's way is left for a log that grows faster than it can be moved: it takes a
+//! moment without writers to begin it again.
+//!
+//! A read that stays open keeps what it sees in the log. So that the log can't fill the disk, it has a limit.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use diesel::SqliteConnection;
+use tokio::runtime::Handle;
+
+use super::connection::OwnConnection;
+use super::file::DatabaseFile;
+use super::options::StoreOptions;
+use super::pragma::{self, AUTOCHECKPOINT_PAGES, KEPT_WAL_BYTES, Role};
+use super::runtime::{catch_panic, current_or};
+use crate::error::StateStoreError;
+
+/// Pages in the log at which they are moved: SQLite's own default.
+const CHECKPOINT_PAGES: u64 = 1000;
+/// Pages in the log at which it is plain that reads keep it from beginning again. From then on those are waited for.
+const HELD_PAGES: u64 = 2 * AUTOCHECKPOINT_PAGES as u64;
+/// How long readers are waited for, at the most; writers wait meanwhile.
+const READER_WAIT: Duration = Duration::from_millis(20);
+/// What each page has before it in the log (<https://www.sqlite.org/fileformat.html#the_write_ahead_log>).
+const FRAME_HEADER: u64 = 24;
+const DEFAULT_PAGE_BYTES: u64 = 4096;
+
+pub(super) struct Checkpointer {
+    file: DatabaseFile,
+    runtime: Handle,
+    limit: u64,
+    /// Pages in the log after the last commit.
+    pages: AtomicU64,
+    /// Pages in the log when it was last moved.
+    moved_at: AtomicU64,
+    /// Bytes of a page in the log.
+    frame_bytes: AtomicU64,
+    is_running: AtomicBool,
+    mover: Mutex<Mover>,
+}
+
+/// Who moves the log.
+struct Mover {
+    connection: Option<OwnConnection>,
+    /// Bytes in the log at which the next warning is due.
+    warn_at: u64,
+    is_closed: bool,
+}
+
+impl Checkpointer {
+    pub(super) fn new(file: &DatabaseFile, options: &StoreOptions, runtime: Handle) -> Self {
+        Self {
+            file: file.clone(),
+            runtime,
+            limit: options.wal_limit,
+            pages: AtomicU64::new(0),
+            moved_at: AtomicU64::new(0),
+            frame_bytes: AtomicU64::new(DEFAULT_PAGE_BYTES + FRAME_HEADER),
+            is_running: AtomicBool::new(false),
+            mover: Mutex::new(Mover {
+                connection: None,
+                warn_at: KEPT_WAL_BYTES.min(options.wal_limit),
+                is_closed: false,
+            }),
+        }
+    }
+
+    /// Takes note of how many pages a commit left in the log; moves them where that is due, on the blocking pool.
+    pub(super) fn record(self: &Arc<Self>, pages: u64) {
+        let before = self.pages.swap(pages, Ordering::AcqRel);
+        if pages < before {
+            // It has begun again.
+            self.moved_at.store(0, Ordering::Release);
+        }
+        let due = self.moved_at.load(Ordering::Acquire) + CHECKPOINT_PAGES;
+        if pages < due || self.is_running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let running = Running(Arc::clone(self));
+        // A runtime that is gone drops it, and the next commit tries again.
+        drop(current_or(&self.runtime).spawn_blocking(move || {
+            if let Err(error) = running.0.checkpoint() {
+                tracing::warn!(%error, "the write-ahead log could not be moved into the database");
+            }
+        }));
+    }
+
+    /// Whether the log holds as much as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes() >= self.limit
+    }
+
+    /// Moves a log that is full, and has it begin again. On a thread that may wait.
+    ///
+    /// # Errors
+    /// `WalFull` if a read keeps the log from beginning again.
+    pub(super) fn make_room(&self) -> Result<(), StateStoreError> {
+        self.checkpoint()?;
+        let bytes = self.bytes();
+        if bytes >= self.limit {
+            return Err(StateStoreError::WalFull {
+                bytes,
+                limit: self.limit,
+            });
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.pages.load(Ordering::Acquire) * self.frame_bytes.load(Ordering::Relaxed)
+    }
+
+    fn checkpoint(&self) -> Result<(), StateStoreError> {
+        let mut mover = self.lock_mover();
+        if mover.is_closed {
+            return Ok(());
+        }
+        let pages = self.pages.load(Ordering::Acquire);
+        self.moved_at.store(pages, Ordering::Release);
+        // Without this a log that is read all the time, by one short read after the other, would never begin again.
+        let is_held = pages >= HELD_PAGES || self.is_full();
+        let outcome = catch_panic(|| {
+            let connection = match &mut mover.connection {
+                Some(connection) => connection,
+                closed => closed.insert(OwnConnection::open(
+                    &self.file,
+                    Role::Checkpointer,
+                    READER_WAIT,
+                )?),
+            };
+            connection.run(true, |connection| {
+                let page = u64::try_from(pragma::page_size(connection)?);
+                let frame = page.unwrap_or(DEFAULT_PAGE_BYTES) + FRAME_HEADER;
+                self.frame_bytes.store(frame, Ordering::Relaxed);
+                if is_held {
+                    pragma::checkpoint_restart(connection)
+                } else {
+                    pragma::checkpoint_passive(connection)
+                }
+            })
+        });
+        let outcome = outcome.inspect_err(|_| mover.connection = None)?;
+        if !is_held {
+            return Ok(());
+        }
+        if !outcome.is_blocked {
+            // The next commit begins it again.
+            self.pages.store(0, Ordering::Release);
+            self.moved_at.store(0, Ordering::Release);
+            mover.warn_at = KEPT_WAL_BYTES.min(self.limit);
+            return Ok(());
+        }
+        let bytes = self.bytes();
+        if bytes >= mover.warn_at {
+            mover.warn_at = bytes * 2;
+            tracing::warn!(
+                bytes,
+                limit = self.limit,
+                "a read that is still open keeps the write-ahead log from being moved into the database"
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits for a checkpoint that runs: nobody else can move the log meanwhile. On a thread that may wait.
+    pub(super) fn settle(&self) {
+        drop(self.lock_mover());
+    }
+
+    /// Moves nothing from now on; waits for a checkpoint that runs. On a thread that may wait.
+    pub(super) fn close(&self) {
+        let mut mover = self.lock_mover();
+        mover.is_closed = true;
+        mover.connection = None;
+    }
+
+    fn lock_mover(&self) -> MutexGuard<'_, Mover> {
+        self.mover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns how many pages the log holds, as its writer knows.
+pub(super) fn wal_pages(connection: &mut SqliteConnection) -> Result<u64, StateStoreError> {
+    pragma::checkpoint_noop(connection).map(|outcome| outcome.pages)
+}
+
+/// A checkpoint runs, or is on its way to a thread.
+struct Running(Arc<Checkpointer>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.is_running.store(false, Ordering::Release);
+    }
+}

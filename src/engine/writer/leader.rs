@@ -1,0 +1,387 @@
+//! The leader: whoever runs the queue's writes now, one group and one commit at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diesel::SqliteConnection;
+use tokio::runtime::Handle;
+
+use super::queue::WriteQueue;
+use super::request::{Ran, WriteGroup, WriteKind};
+use crate::commit_notes::CommitNotes;
+use crate::engine::adaptive::{ArrivalPredictor, LatencyPredictor};
+use crate::engine::connection::OwnConnection;
+use crate::engine::file::DatabaseFile;
+use crate::engine::observer::CommitObservers;
+use crate::engine::pragma::Role;
+use crate::engine::runtime::catch_panic;
+use crate::engine::transaction::{begin, commit, rollback};
+use crate::engine::wal::{Checkpointer, wal_pages};
+use crate::error::StateStoreError;
+
+/// What every leader of a queue works with.
+pub(super) struct Context {
+    pub(super) queue: WriteQueue,
+    pub(super) file: DatabaseFile,
+    pub(super) role: Role,
+    pub(super) busy_timeout: Duration,
+    pub(super) runtime: Handle,
+    /// Of groups that may run on a caller's thread.
+    pub(super) latency: LatencyPredictor,
+    /// Of other writers at the same time. On one runtime thread each would find the queue without a leader, and commit
+    /// alone, before the next is polled; so one that expects company lets the others queue first.
+    pub(super) company: ArrivalPredictor,
+    /// Of callers who have been answered: that they come back at once with their next write.
+    pub(super) returning: ArrivalPredictor,
+    pub(super) checkpointer: Arc<Checkpointer>,
+    pub(super) observers: CommitObservers,
+}
+
+/// The leader. There is one at the most; it never awaits.
+pub(super) struct Leader {
+    context: Arc<Context>,
+    /// Keeps the database open, and with it the file's place among those that are, until the work is done.
+    keep_alive: Option<Arc<dyn Send + Sync>>,
+    connection: Option<OwnConnection>,
+    /// A connection that can't be used again, to be closed where that may take its time.
+    broken: Option<OwnConnection>,
+    /// How long the last transaction took.
+    took: Duration,
+    /// Whether the commit was much of that.
+    waits_for_disk: bool,
+    stage: Stage,
+}
+
+/// Waiting for callers takes no longer than this part of the last transaction, and no longer than this.
+const GATHERING_SHARE: u32 = 8;
+const LONGEST_GATHERING: Duration = Duration::from_millis(5);
+
+/// Where the leader is, and so what becomes of the queue if it is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// At work, and it panicked: another goes on.
+    AtWork,
+    /// On its way to a thread of the store's runtime, and that is gone: it tries the one that it finds itself in.
+    ToOwnRuntime,
+    /// On its way to another runtime, and that is gone too: the queue is answered.
+    ToThisRuntime,
+    /// No longer the leader.
+    Done,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The group can be answered.
+    Done,
+    /// The lock belongs to another process, and this thread may not wait: the group is back in the queue.
+    Locked,
+    /// The connection can't be used again; what isn't answered is back in the queue.
+    Broken,
+}
+
+/// How a group's transaction ended.
+enum Ended {
+    Committed,
+    /// Its only request failed, and was rolled back.
+    RolledBack,
+    /// Nothing of it was kept, or nobody knows: everybody hears this.
+    Failed(StateStoreError),
+    /// It never began, for want of the lock.
+    Locked(StateStoreError),
+    /// The request at this place took the transaction down with it.
+    TakenDown(usize),
+}
+
+impl Leader {
+    pub(super) fn new(
+        context: Arc<Context>,
+        keep_alive: Arc<dyn Send + Sync>,
+        connection: Option<OwnConnection>,
+    ) -> Self {
+        Self {
+            context,
+            keep_alive: Some(keep_alive),
+            connection,
+            broken: None,
+            took: Duration::ZERO,
+            waits_for_disk: false,
+            stage: Stage::AtWork,
+        }
+    }
+
+    /// Runs one group on the caller's thread if that is short, and leaves the rest to the blocking pool.
+    pub(super) fn run_inline(mut self) {
+        if self.connection.is_none() || !self.context.latency.is_short() {
+            return self.hand_over();
+        }
+        let (turn, answers) = self.take_turn(false);
+        match turn {
+            Turn::Done => {
+                if let Some(leader) = self.step_down(answers) {
+                    leader.hand_over();
+                }
+            }
+            // A broken connection is closed there too: that takes its time.
+            Turn::Locked | Turn::Broken => {
+                answers.send();
+                self.hand_over();
+            }
+        }
+    }
+
+    /// Goes on on a thread of the blocking pool.
+    fn hand_over(mut self) {
+        self.stage = Stage::ToOwnRuntime;
+        let runtime = self.context.runtime.clone();
+        drop(runtime.spawn_blocking(move || self.drain()));
+    }
+
+    /// Runs groups on a blocking thread until the queue is empty.
+    fn drain(mut self) {
+        self.stage = Stage::AtWork;
+        loop {
+            // Closed before the next one opens: it may still hold the lock.
+            self.broken = None;
+            if self.connection.is_none() {
+                match self.open() {
+                    Ok(connection) => self.connection = Some(connection),
+                    Err(error) => return self.give_up(&error),
+                }
+            }
+            let (turn, answers) = self.take_turn(true);
+            if turn == Turn::Broken {
+                answers.send();
+                continue;
+            }
+            let answers = self.gather(answers);
+            match self.step_down(answers) {
+                Some(leader) => self = leader,
+                None => return,
+            }
+        }
+    }
+
+    fn open(&self) -> Result<OwnConnection, StateStoreError> {
+        let Context {
+            file,
+            role,
+            busy_timeout,
+            ..
+        } = &*self.context;
+        catch_panic(|| OwnConnection::open(file, *role, *busy_timeout))
+            .map_err(|error| error.during("open"))
+    }
+
+    /// Answers those who shared a commit, and lets them come back for the next; while they do so at once, it is shared by
+    /// all of them. Without this, those who queued during a commit and those it answered would take turns.
+    fn gather(&self, answers: Answers) -> Answers {
+        let context = &self.context;
+        let answered = answers.group.len();
+        if answered < 2 || !self.waits_for_disk || !context.returning.is_expected() {
+            return answers;
+        }
+        let expected = context.queue.len() + answered;
+        answers.send();
+        let moment = (self.took / GATHERING_SHARE).min(LONGEST_GATHERING);
+        let came = context.queue.gather(expected, moment);
+        context.returning.record(came >= expected / 2);
+        Answers::default()
+    }
+
+    /// Runs one group in one transaction.
+    fn take_turn(&mut self, may_wait: bool) -> (Turn, Answers) {
+        let Some(mut connection) = self.connection.take() else {
+            return (Turn::Broken, Answers::default());
+        };
+        let context = &self.context;
+        let mut group = context.queue.next_group(may_wait);
+        let Some(kind) = group.first().map(|first| first.kind()) else {
+            self.connection = Some(connection);
+            return (Turn::Done, Answers::default());
+        };
+        context.company.record(group.len() > 1);
+        let is_short = group.iter().all(|request| request.kind().is_short());
+        let started = Instant::now();
+        let mut commit = Duration::ZERO;
+        let mut notes = CommitNotes::default();
+        let ended = connection.run(may_wait, |connection| {
+            Ok(match kind {
+                WriteKind::OutsideTransaction => without_transaction(connection, &mut group),
+                _ => in_transaction(
+                    context.observers,
+                    connection,
+                    &mut group,
+                    &mut notes,
+                    &mut commit,
+                ),
+            })
+        });
+        self.took = started.elapsed();
+        self.waits_for_disk = commit > self.took / 3;
+        if is_short {
+            context.latency.record(self.took);
+        }
+        if matches!(ended, Ok(Ended::Committed))
+            && kind != WriteKind::OutsideTransaction
+            && let Ok(pages) =
+                connection.run(may_wait, |connection| catch_panic(|| wal_pages(connection)))
+        {
+            context.checkpointer.record(pages);
+        }
+        let (turn, failure) = match ended {
+            Ok(Ended::Committed) if notes.lent_connection && !connection.reset() => {
+                (Turn::Broken, None)
+            }
+            Ok(Ended::Committed | Ended::RolledBack) => (Turn::Done, None),
+            Ok(Ended::Locked(error)) if may_wait => (Turn::Done, Some(error)),
+            Ok(Ended::Locked(_)) => {
+                context.queue.put_back(std::mem::take(&mut group));
+                (Turn::Locked, None)
+            }
+            Ok(Ended::TakenDown(place)) => {
+                let others = group.split_off(place + 1);
+                let culprit = group.pop();
+                context
+                    .queue
+                    .put_back(group.into_iter().chain(others).collect());
+                group = culprit.into_iter().collect();
+                (Turn::Broken, None)
+            }
+            Ok(Ended::Failed(error)) | Err(error) => (Turn::Broken, Some(error)),
+        };
+        match turn {
+            Turn::Broken => self.broken = Some(connection),
+            Turn::Done | Turn::Locked => self.connection = Some(connection),
+        }
+        (turn, Answers { group, failure })
+    }
+
+    /// Ends the leadership, and then sends the answers: a lone caller who hears one finds the queue without a leader.
+    /// Returns itself where there is more to do.
+    fn step_down(mut self, answers: Answers) -> Option<Self> {
+        let is_over = self.context.queue.step_down(&mut self.connection);
+        if is_over {
+            self.stage = Stage::Done;
+            // The connection only where the store is closed, and nobody else would close it.
+            drop((self.connection.take(), self.keep_alive.take()));
+        }
+        answers.send();
+        (!is_over).then_some(self)
+    }
+
+    /// Answers everything that waits with a failure, and ends the leadership.
+    fn give_up(&mut self, failure: &StateStoreError) {
+        let group = self.context.queue.abandon(self.connection.take());
+        self.stage = Stage::Done;
+        let failure = Some(failure.again());
+        Answers { group, failure }.send();
+    }
+
+    fn successor(&mut self) -> Self {
+        self.stage = Stage::Done;
+        Self {
+            context: Arc::clone(&self.context),
+            keep_alive: self.keep_alive.take(),
+            connection: self.connection.take(),
+            broken: self.broken.take(),
+            took: self.took,
+            waits_for_disk: self.waits_for_disk,
+            stage: Stage::AtWork,
+        }
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        match self.stage {
+            Stage::Done => {}
+            Stage::AtWork => self.successor().hand_over(),
+            Stage::ToOwnRuntime => match Handle::try_current() {
+                // Not the one that has just refused it.
+                Ok(runtime) if runtime.id() != self.context.runtime.id() => {
+                    let mut next = self.successor();
+                    next.stage = Stage::ToThisRuntime;
+                    drop(runtime.spawn_blocking(move || next.drain()));
+                }
+                _ => self.give_up(&StateStoreError::Closed),
+            },
+            Stage::ToThisRuntime => self.give_up(&StateStoreError::Closed),
+        }
+    }
+}
+
+/// One transaction over a group; requests whose callers are gone are taken out. Measures how long the commit took.
+fn in_transaction(
+    observers: CommitObservers,
+    connection: &mut SqliteConnection,
+    group: &mut WriteGroup,
+    notes: &mut CommitNotes,
+    took: &mut Duration,
+) -> Ended {
+    match catch_panic(|| begin(connection, "BEGIN IMMEDIATE")) {
+        Ok(()) => {}
+        Err(error @ StateStoreError::Busy { .. }) => return Ended::Locked(error),
+        Err(error) => return Ended::Failed(error),
+    }
+    group.retain(|request| request.start());
+    for (place, request) in group.iter_mut().enumerate() {
+        match request.run(connection, notes) {
+            Ran::Cleanly => {}
+            Ran::HalfWay if rollback(connection) => return Ended::RolledBack,
+            Ran::HalfWay | Ran::Fatally => return Ended::TakenDown(place),
+        }
+    }
+    if group.iter().any(|request| request.has_succeeded())
+        && let Err(error) = catch_panic(|| {
+            observers
+                .iter()
+                .try_for_each(|observer| observer.before_commit(connection, notes))
+        })
+    {
+        rollback(connection);
+        return Ended::Failed(error);
+    }
+    let started = Instant::now();
+    let committed = catch_panic(|| commit(connection));
+    *took = started.elapsed();
+    match committed {
+        Ok(()) => Ended::Committed,
+        Err(StateStoreError::Panicked { message }) => {
+            Ended::Failed(StateStoreError::OutcomeUnknown {
+                operation: "commit",
+                source: message.into(),
+            })
+        }
+        Err(error) => Ended::Failed(error.of_commit("commit")),
+    }
+}
+
+/// A request that needs no transaction, or makes its own.
+fn without_transaction(connection: &mut SqliteConnection, group: &mut WriteGroup) -> Ended {
+    group.retain(|request| request.start());
+    for request in group {
+        request.run(connection, &mut CommitNotes::default());
+    }
+    Ended::Committed
+}
+
+/// What a group is going to hear.
+#[derive(Default)]
+struct Answers {
+    group: WriteGroup,
+    failure: Option<StateStoreError>,
+}
+
+impl Answers {
+    fn send(self) {
+        for request in self.group {
+            match &self.failure {
+                None => request.answer(),
+                // One that was withdrawn before it started has nobody to hear it.
+                Some(failure) if request.start() => request.fail(failure),
+                Some(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The queue of writes, and the connection that its leader takes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use super::request::{Request, WriteGroup};
+use crate::engine::connection::OwnConnection;
+use crate::engine::runtime::AcquireTimeout;
+use crate::error::StateStoreError;
+
+/// Requests in one write group at the most.
+const GROUP_REQUESTS: usize = 256;
+
+pub(super) struct WriteQueue {
+    state: Mutex<QueueState>,
+    room: Arc<Semaphore>,
+    capacity: usize,
+    /// Tells the leader who waits for callers that they are all back.
+    gathered: Condvar,
+}
+
+#[derive(Default)]
+struct QueueState {
+    requests: VecDeque<Box<dyn Request>>,
+    /// The connection, while there is no leader; `None` also before the first write.
+    connection: Option<OwnConnection>,
+    has_leader: bool,
+    is_closed: bool,
+    /// At how many requests the leader goes on; zero while it doesn't wait for any.
+    awaited: usize,
+}
+
+impl WriteQueue {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            room: Arc::new(Semaphore::new(capacity)),
+            capacity,
+            gathered: Condvar::new(),
+        }
+    }
+
+    /// Returns a place in the queue; waits while it is full.
+    pub(super) async fn room(
+        &self,
+        timeout: &AcquireTimeout,
+    ) -> Result<OwnedSemaphorePermit, StateStoreError> {
+        match Arc::clone(&self.room).try_acquire_owned() {
+            Ok(room) => return Ok(room),
+            Err(TryAcquireError::Closed) => return Err(StateStoreError::Closed),
+            Err(TryAcquireError::NoPermits) => {}
+        }
+        match timeout.wait(Arc::clone(&self.room).acquire_owned()).await {
+            Some(room) => room.map_err(|_| StateStoreError::Closed),
+            None => Err(StateStoreError::QueueFull {
+                capacity: self.capacity,
+            }),
+        }
+    }
+
+    /// Adds a request; returns whether the queue lacks a leader.
+    pub(super) fn push(&self, request: Box<dyn Request>) -> Result<bool, StateStoreError> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return Err(StateStoreError::Closed);
+        }
+        state.requests.push_back(request);
+        if state.requests.len() == state.awaited {
+            self.gathered.notify_one();
+        }
+        Ok(!state.has_leader)
+    }
+
+    /// Makes the caller the leader, if there is none and anything waits; returns the connection, which the first leader
+    /// has to open.
+    pub(super) fn lead(&self) -> Option<Option<OwnConnection>> {
+        let mut state = self.lock();
+        if state.has_leader || state.requests.is_empty() {
+            return None;
+        }
+        state.has_leader = true;
+        Some(state.connection.take())
+    }
+
+    /// Refuses further requests, and returns the connection to be closed; the queue is empty by then.
+    pub(super) fn close(&self) -> Option<OwnConnection> {
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.connection.take()
+    }
+
+    /// Takes the requests that go into the next transaction; for a runtime's thread none that is long.
+    pub(super) fn next_group(&self, may_wait: bool) -> WriteGroup {
+        let mut state = self.lock();
+        let mut group = WriteGroup::new();
+        while group.len() < GROUP_REQUESTS {
+            let Some(kind) = state.requests.front().map(|next| next.kind()) else {
+                break;
+            };
+            let is_refused = !may_wait && !kind.is_short();
+            if is_refused || (kind.is_exclusive() && !group.is_empty()) {
+                break;
+            }
+            group.extend(state.requests.pop_front());
+            if kind.is_exclusive() {
+                break;
+            }
+        }
+        group
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().requests.len()
+    }
+
+    /// Lets the queue grow up to a number of requests, for a moment: what comes now shares the next commit. On a thread
+    /// that may wait. Returns how many there are.
+    pub(super) fn gather(&self, requests: usize, moment: Duration) -> usize {
+        let deadline = Instant::now() + moment;
+        let mut state = self.lock();
+        state.awaited = requests.min(GROUP_REQUESTS);
+        while state.requests.len() < state.awaited {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = self.gathered.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.awaited = 0;
+        state.requests.len()
+    }
+
+    /// Puts requests back at the front, in their order.
+    pub(super) fn put_back(&self, group: WriteGroup) {
+        let mut state = self.lock();
+        for request in group.into_iter().rev() {
+            state.requests.push_front(request);
+        }
+    }
+
+    /// Takes the connection back and ends the leadership; returns false, and takes nothing, where more requests wait.
+    pub(super) fn step_down(&self, connection: &mut Option<OwnConnection>) -> bool {
+        let mut state = self.lock();
+        if !state.requests.is_empty() {
+            return false;
+        }
+        state.has_leader = false;
+        if !state.is_closed {
+            state.connection = connection.take();
+        }
+        true
+    }
+
+    /// Ends the leadership, and returns everything that waits.
+    pub(super) fn abandon(&self, connection: Option<OwnConnection>) -> WriteGroup {
+        let mut state = self.lock();
+        state.connection = connection;
+        state.has_leader = false;
+        std::mem::take(&mut state.requests).into()
+    }
+
+    /// Takes withdrawn requests out where nobody else does soon: where they leave others no room, and where there is no
+    /// leader, so that no request that nobody runs keeps its store open.
+    pub(super) fn sweep(&self) {
+        let withdrawn = {
+            let mut state = self.lock();
+            if state.has_leader && self.room.available_permits() > 0 {
+                return;
+            }
+            let (withdrawn, waiting) = std::mem::take(&mut state.requests)
+                .into_iter()
+                .partition::<VecDeque<_>, _>(|request| request.is_withdrawn());
+            state.requests = waiting;
+            withdrawn
+        };
+        // What they own is the callers', and may do anything when it is dropped: not under the lock.
+        drop(withdrawn);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
