@@ -1,1 +1,33 @@
-//! What the tests of the store's packages share.
+//! What the tests of the store's packages share: samples, inputs of any kind, a writer that is held, and looks into the
+//! file itself.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "a helper of a test that can't go on fails the test"
+)]
+
+mod database;
+mod migrations;
+mod polling;
+mod runs;
+mod samples;
+mod sources;
+mod stores;
+mod strategies;
+
+pub use database::{
+    TABLES, assert_intact, columns, connect, connect_patiently, connect_to_tamper, contents, count,
+    dump, lines, number, pragma, schema_dump, tables,
+};
+pub use migrations::{migration_names, migrations_directory, migrations_on_disk};
+pub use polling::{DEADLINE, block_on, poll_once, polled_at_most, soon, until};
+pub use runs::real_events;
+pub use samples::{NOW, agent, event, numbered_event, numbered_task, task};
+pub use sources::{public_async_methods, repository};
+pub use stores::{HeldWriter, open, open_in, populate, quick};
+pub use strategies::{any_id, any_json, any_text, for_all};
+
+/// What a test returns that may fail by `?`.
+pub type TestResult = Result<(), Box<dyn std::error::Error>>;

@@ -1,0 +1,182 @@
+//! The life of a session: started, touched, ended.
+
+use descartes_state::serde_json::json;
+use descartes_state::{
+    Expected, ManualClock, Session, SessionStatus, SqliteStateStore, StateStoreError, StoreOptions,
+};
+
+use descartes_state_testing::{NOW, TestResult};
+
+async fn store() -> Result<(SqliteStateStore, ManualClock), StateStoreError> {
+    let clock = ManualClock::at_seconds(NOW);
+    let options = StoreOptions::default().clock(clock.clone());
+    Ok((SqliteStateStore::temporary_with(options).await?, clock))
+}
+
+#[tokio::test]
+async fn a_session_begins_active_at_the_clocks_time() -> TestResult {
+    let (store, _) = store().await?;
+    let metadata = json!({ "host": "\u{1f980}" });
+    let session = Session::new("s", "agent that need not exist").metadata(metadata.clone());
+    assert_eq!(store.sessions().start(&session).await?, 1);
+    let record = store.sessions().get("s").await?.ok_or("not started")?;
+    assert_eq!(record.session.started_at, Some(NOW));
+    assert_eq!(record.session.ended_at, None);
+    assert_eq!(record.session.status, SessionStatus::Active);
+    assert_eq!(record.session.metadata, Some(metadata));
+    assert_eq!(
+        (record.created_at, record.updated_at, record.recorded_at),
+        (NOW, NOW, NOW * 1_000_000)
+    );
+    let earlier = Session::new("earlier", "a").started_at(-5);
+    store.sessions().start(&earlier).await?;
+    let record = store
+        .sessions()
+        .get("earlier")
+        .await?
+        .ok_or("not started")?;
+    assert_eq!(
+        (record.session.started_at, record.created_at),
+        (Some(-5), NOW)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_touch_moves_only_updated_at() -> TestResult {
+    let (store, clock) = store().await?;
+    store.sessions().start(&Session::new("s", "a")).await?;
+    let before = store.sessions().get("s").await?.ok_or("not started")?;
+    clock.advance_seconds(60);
+    assert_eq!(store.sessions().touch("s", Expected::Any).await?, 2);
+    let after = store.sessions().get("s").await?.ok_or("not started")?;
+    assert_eq!(after.session, before.session);
+    assert_eq!((after.created_at, after.updated_at), (NOW, NOW + 60));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_ends_once_with_a_final_status() -> TestResult {
+    use SessionStatus::{Abandoned, Active, Completed, Failed, Suspended, Terminated};
+    let (store, clock) = store().await?;
+    let sessions = store.sessions();
+    for status in [Completed, Failed, Terminated, Abandoned] {
+        let id = status.as_str();
+        sessions.start(&Session::new(id, "a")).await?;
+        for open in [Active, Suspended] {
+            let result = sessions.end(id, open, Expected::Any).await;
+            assert!(
+                matches!(
+                    result,
+                    Err(StateStoreError::InvalidInput {
+                        field: "session status",
+                        ..
+                    })
+                ),
+                "{result:?}"
+            );
+        }
+        clock.advance_seconds(5);
+        sessions.end(id, status, Expected::Any).await?;
+        let ended = sessions.get(id).await?.ok_or("gone")?;
+        assert_eq!(ended.session.status, status);
+        assert_eq!(ended.session.ended_at, Some(ended.updated_at));
+        assert!(ended.session.ended_at > ended.session.started_at);
+        for result in [
+            sessions.touch(id, Expected::Any).await,
+            sessions.end(id, Failed, Expected::Any).await,
+        ] {
+            let text = result
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
+            assert!(text.contains("is over") && text.contains(id), "{text}");
+        }
+        assert_eq!(sessions.get(id).await?, Some(ended));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_is_started_once_and_anew_when_deleted() -> TestResult {
+    let (store, _) = store().await?;
+    let sessions = store.sessions();
+    sessions.start(&Session::new("s", "a")).await?;
+    let again = sessions.start(&Session::new("s", "b")).await;
+    assert!(
+        matches!(
+            again,
+            Err(StateStoreError::Conflict {
+                entity: "session",
+                ..
+            })
+        ),
+        "{again:?}"
+    );
+    sessions.delete("s", Expected::Any).await?;
+    assert_eq!(sessions.get("s").await?, None);
+    assert_eq!(sessions.start(&Session::new("s", "b")).await?, 3);
+    let agent = sessions
+        .get("s")
+        .await?
+        .map(|record| record.session.agent_id);
+    assert_eq!(agent.as_deref(), Some("b"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_suspended_session_may_be_taken_up_again() -> TestResult {
+    let (store, _) = store().await?;
+    let sessions = store.sessions();
+    let mut session = Session::new("s", "a").started_at(1);
+    sessions.start(&session).await?;
+    session.status = SessionStatus::Suspended;
+    sessions.save_if(&session, Expected::Revision(1)).await?;
+    sessions.touch("s", Expected::Revision(2)).await?;
+    session.status = SessionStatus::Active;
+    sessions.save_if(&session, Expected::Revision(3)).await?;
+    assert_eq!(
+        sessions.get("s").await?.map(|record| record.session),
+        Some(session)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_has_an_end_only_when_it_is_over() -> TestResult {
+    let (store, _) = store().await?;
+    let mut open = Session::new("s", "a");
+    open.ended_at = Some(5);
+    let mut over = Session::new("s", "a");
+    over.status = SessionStatus::Completed;
+    for session in [open, over] {
+        let result = store.sessions().start(&session).await;
+        assert!(
+            matches!(
+                result,
+                Err(StateStoreError::InvalidInput {
+                    field: "session",
+                    ..
+                })
+            ),
+            "{result:?}"
+        );
+    }
+    assert_eq!(store.sessions().get("s").await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn undeleting_gives_the_session_back_as_it_was() -> TestResult {
+    let (store, _) = store().await?;
+    let sessions = store.sessions();
+    sessions
+        .start(&Session::new("s", "a").metadata(json!([1])))
+        .await?;
+    let before = sessions.get("s").await?.ok_or("not started")?;
+    sessions.delete("s", Expected::Any).await?;
+    sessions.undelete("s", Expected::Any).await?;
+    let after = sessions.get("s").await?.ok_or("not undeleted")?;
+    assert_eq!((after.session, after.seq), (before.session, before.seq));
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Snapshots on their handle: expiry, update, what they keep.
+
+use descartes_state::serde_json::json;
+use descartes_state::{
+    AgentState, Expected, ManualClock, PageRequest, SnapshotFilter, SnapshotOptions,
+    SqliteStateStore, StateStoreError, StoreOptions,
+};
+
+use descartes_state_testing::{NOW, TestResult, agent};
+
+async fn store() -> Result<(SqliteStateStore, ManualClock), StateStoreError> {
+    let clock = ManualClock::at_seconds(NOW);
+    let options = StoreOptions::default().clock(clock.clone());
+    let store = SqliteStateStore::temporary_with(options).await?;
+    store.save_agent_state(&agent("a")).await?;
+    Ok((store, clock))
+}
+
+#[tokio::test]
+async fn a_snapshot_keeps_the_whole_state_and_its_description() -> TestResult {
+    let (store, _) = store().await?;
+    let state = AgentState {
+        metadata: json!({ "x": [1.5, null] }),
+        version: 42,
+        state_data: "s".repeat(3_000),
+        ..agent("a")
+    };
+    store.save_agent_state(&state).await?;
+    let options = SnapshotOptions::default()
+        .description("why")
+        .expires_at(NOW + 9);
+    let id = store.snapshots().create("a", &options).await?;
+    let kept = store.snapshots().get(&id).await?.ok_or("not made")?;
+    assert_eq!(kept.id, id);
+    assert_eq!(
+        (kept.agent_id, kept.name, kept.status),
+        ("a".into(), state.name, state.status)
+    );
+    assert_eq!(
+        (kept.metadata, kept.state_data),
+        (state.metadata, state.state_data)
+    );
+    assert_eq!((kept.version, kept.description), (42, Some("why".into())));
+    assert_eq!((kept.created_at, kept.expires_at), (NOW, Some(NOW + 9)));
+    assert_eq!((kept.revision, kept.recorded_at), (1, NOW * 1_000_000));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_expired_snapshot_no_longer_counts() -> TestResult {
+    let (store, clock) = store().await?;
+    let snapshots = store.snapshots();
+    let soon = SnapshotOptions::default()
+        .description("soon")
+        .expires_at(NOW + 10);
+    let id = snapshots.create("a", &soon).await?;
+    let stays = snapshots.create("a", &SnapshotOptions::default()).await?;
+    let (unexpired, all) = (
+        SnapshotFilter::default(),
+        SnapshotFilter::default().include_expired(),
+    );
+    let page = PageRequest::default();
+
+    clock.advance_seconds(9);
+    assert_eq!(store.list_snapshots("a").await?.len(), 2);
+    snapshots.restore(&id, Expected::Any).await?;
+
+    clock.advance_seconds(1);
+    assert_eq!(
+        store.list_snapshots("a").await?,
+        [(stays.clone(), None, NOW)]
+    );
+    assert_eq!(snapshots.get(&id).await?, None);
+    assert_eq!(snapshots.count(&unexpired).await?, 1);
+    assert_eq!(snapshots.list(&unexpired, &page).await?.items.len(), 1);
+    for result in [
+        store.restore_snapshot(&id).await,
+        snapshots.update(&id, &soon, Expected::Any).await.map(drop),
+        snapshots.delete(&id, Expected::Any).await,
+    ] {
+        assert!(
+            matches!(
+                result,
+                Err(StateStoreError::NotFound {
+                    entity: "snapshot",
+                    ..
+                })
+            ),
+            "{result:?}"
+        );
+    }
+    // Who asks for expired ones finds it, until it is purged.
+    assert_eq!(snapshots.count(&all).await?, 2);
+    assert_eq!(snapshots.list(&all, &page).await?.items.len(), 2);
+    assert_eq!(snapshots.purge_expired().await?, 1);
+    assert_eq!(snapshots.purge_expired().await?, 0);
+    assert_eq!(snapshots.count(&all).await?, 1);
+    assert_eq!(
+        snapshots.get(&stays).await?.map(|kept| kept.id),
+        Some(stays)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_update_sets_description_and_expiry_and_nothing_else() -> TestResult {
+    let (store, clock) = store().await?;
+    let snapshots = store.snapshots();
+    let first = SnapshotOptions::default()
+        .description("first")
+        .expires_at(NOW + 10);
+    let id = snapshots.create("a", &first).await?;
+    let before = snapshots.get(&id).await?.ok_or("not made")?;
+    clock.advance_seconds(1);
+    assert_eq!(
+        snapshots
+            .update(&id, &SnapshotOptions::default(), Expected::Any)
+            .await?,
+        2
+    );
+    let mut after = snapshots.get(&id).await?.ok_or("gone")?;
+    assert_eq!(
+        (after.description.take(), after.expires_at.take()),
+        (None, None)
+    );
+    assert_eq!(
+        (after.revision, after.recorded_at),
+        (2, (NOW + 1) * 1_000_000)
+    );
+    after.description = before.description.clone();
+    after.expires_at = before.expires_at;
+    (after.revision, after.recorded_at) = (before.revision, before.recorded_at);
+    assert_eq!(after, before);
+    clock.advance_seconds(1_000);
+    assert!(snapshots.get(&id).await?.is_some(), "it no longer expires");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_snapshot_begins_above_every_deleted_one() -> TestResult {
+    let (store, clock) = store().await?;
+    let snapshots = store.snapshots();
+    let make = |expires_at| SnapshotOptions::default().expires_at(expires_at);
+    let id = snapshots.create("a", &make(NOW + 5)).await?;
+    for _ in 0..3 {
+        snapshots.update(&id, &make(NOW + 5), Expected::Any).await?;
+    }
+    snapshots.delete(&id, Expected::Any).await?;
+    let next = snapshots.create("a", &make(NOW + 5)).await?;
+    assert_eq!(
+        snapshots.get(&next).await?.map(|kept| kept.revision),
+        Some(5)
+    );
+    clock.advance_seconds(5);
+    snapshots.purge_expired().await?;
+    let last = snapshots.create("a", &make(NOW + 50)).await?;
+    assert_eq!(
+        snapshots.get(&last).await?.map(|kept| kept.revision),
+        Some(6)
+    );
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Every acknowledged write is on disk: whoever is killed, wherever the log is moved, whatever runtime ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that can't go on says why and stops"
+)]
+
+mod after_the_runtime;
+mod processes;
+mod wal_limit;
+mod warnings;
+mod write_ahead_log;
