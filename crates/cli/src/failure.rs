@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use descartes_state::{DatabaseFailure, RunnerError, StateStoreError, serde_json};
+use descartes_state_recorder::run::RecordError;
 
 /// The kind of a failure: the word that `--json` gives, and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,19 +128,20 @@ impl From<StateStoreError> for Failure {
     }
 }
 
-impl From<RunnerError> for Failure {
-    fn from(error: RunnerError) -> Self {
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
         let kind = match &error {
-            RunnerError::InvalidInput { .. } => Kind::Usage,
-            RunnerError::ProgramNotFound { .. } => Kind::NoProgram,
-            RunnerError::NotExecutable { .. } | RunnerError::Spawn { .. } => Kind::NotExecutable,
-            _ => Kind::Other,
+            RecordError::NotStarted { error, .. } | RecordError::NotWatched(error) => match error {
+                RunnerError::InvalidInput { .. } => Kind::Usage,
+                RunnerError::ProgramNotFound { .. } => Kind::NoProgram,
+                RunnerError::NotExecutable { .. } | RunnerError::Spawn { .. } => {
+                    Kind::NotExecutable
+                }
+                _ => Kind::Other,
+            },
+            _ => Kind::Recording,
         };
-        let message = match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        };
-        Self::new(kind, message)
+        Self::new(kind, error.to_string())
     }
 }
 

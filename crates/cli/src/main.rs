@@ -4,7 +4,6 @@
 mod arguments;
 mod failure;
 mod output;
-mod run;
 mod text;
 mod verbs;
 

@@ -5,6 +5,7 @@ mod lists;
 mod log;
 mod migrate;
 mod rows;
+mod run;
 mod snapshots;
 
 use descartes_state::{OpenMode, Order, PageRequest, SqliteStateStore, StoreOptions};
@@ -14,9 +15,8 @@ use crate::arguments::{
 };
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
-use crate::run;
 
-/// Does what the arguments ask for; gives the exit code.
+/// Does what the arguments ask for; returns the exit code.
 pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<u8, Failure> {
     let common = &arguments.common;
     match &arguments.verb {

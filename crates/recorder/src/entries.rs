@@ -1,4 +1,24 @@
 //! What lines become: the rows of one transaction.
+//!
+//! ```
+//! use descartes_state::{EventFilter, SqliteStateStore};
+//! use descartes_state_recorder::entries::{Entries, EntryReader};
+//! use descartes_state_recorder::lines::{Splitter, Stream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = SqliteStateStore::temporary().await?;
+//! let mut reader = EntryReader::new("coder", "session_001", true);
+//! let mut entries = Entries::default();
+//! let mut splitter = Splitter::new(Stream::Stdout, 1024);
+//! for line in splitter.feed(b"{\"event_type\":\"thought\",\"content\":\"so\"}\nplain\n", 1_763_856_000) {
+//!     reader.add(line, &mut entries);
+//! }
+//! store.transact(move |tx| entries.write(tx)).await?;
+//! assert_eq!(store.events().count(&EventFilter::default()).await?, 2);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,34 +29,36 @@ use descartes_state::{
     TransitionDraft,
 };
 
-use super::lines::Line;
-use super::structured::{self, Structured};
+use crate::lines::Line;
+use crate::structured::{self, Structured};
 
 /// The rows that a batch of lines adds; they commit together or not at all.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
+pub struct Entries {
     sessions: Vec<Session>,
     agents: Vec<String>,
-    pub(super) events: Vec<Event>,
-    pub(super) transitions: Vec<TransitionDraft>,
+    events: Vec<Event>,
+    transitions: Vec<TransitionDraft>,
     /// The last state of each agent that had one.
     states: HashMap<String, String>,
 }
 
 /// Turns lines into entries; knows which sessions, agents and states there were in this run.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub struct EntryReader {
     agent_id: String,
     session_id: String,
     is_jsonl: bool,
     /// The last state of each agent, by session.
     sessions: HashMap<String, HashMap<String, String>>,
     agents: BTreeSet<String>,
-    pub(super) has_own_state: bool,
+    has_own_state: bool,
 }
 
-impl Reader {
-    pub(super) fn new(agent_id: &str, session_id: &str, is_jsonl: bool) -> Self {
+impl EntryReader {
+    /// Reads lines of this agent and session; with `is_jsonl`, lines that are JSON objects may name others.
+    #[must_use]
+    pub fn new(agent_id: &str, session_id: &str, is_jsonl: bool) -> Self {
         Self {
             agent_id: agent_id.to_owned(),
             session_id: session_id.to_owned(),
@@ -47,21 +69,29 @@ impl Reader {
         }
     }
 
-    /// The sessions that lines named.
-    pub(super) fn sessions(&self) -> Vec<String> {
+    /// Returns the sessions that lines named.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<String> {
         let named = self.sessions.keys().filter(|id| **id != self.session_id);
         let mut named: Vec<String> = named.cloned().collect();
         named.sort();
         named
     }
 
-    /// The agents that lines named.
-    pub(super) fn agents(&self) -> Vec<String> {
+    /// Returns the agents that lines named.
+    #[must_use]
+    pub fn agents(&self) -> Vec<String> {
         self.agents.iter().cloned().collect()
     }
 
+    /// Whether a line gave the agent itself a state.
+    #[must_use]
+    pub fn has_own_state(&self) -> bool {
+        self.has_own_state
+    }
+
     /// Adds one line, or one part of a line, as exactly one event.
-    pub(super) fn add(&mut self, line: Line, entries: &mut Entries) {
+    pub fn add(&mut self, line: Line, entries: &mut Entries) {
         let stream = line.stream.as_str();
         let mut metadata = Map::from_iter([
             ("stream".to_owned(), json!(stream)),
@@ -182,8 +212,23 @@ impl Reader {
 }
 
 impl Entries {
-    /// Writes all of them.
-    pub(super) fn write(self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+    /// Returns how many events these are: one a line, or a part of one.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Returns how many transitions these are.
+    #[must_use]
+    pub fn transitions(&self) -> usize {
+        self.transitions.len()
+    }
+
+    /// Writes all of them; what an error leaves, the caller's transaction rolls back.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn write(self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
         for session in self.sessions {
             open_session(tx, session)?;
         }

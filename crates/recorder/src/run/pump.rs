@@ -7,7 +7,7 @@ use chrono::Utc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use super::lines::{Line, Splitter};
+use crate::lines::{Line, Splitter};
 
 const CHUNK: usize = 64 * 1024;
 /// Lines that wait for the recorder at the most.

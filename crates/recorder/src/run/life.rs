@@ -59,17 +59,6 @@ impl Ended {
             signal: None,
         }
     }
-
-    /// As a shell gives it.
-    pub(super) fn code(&self) -> u8 {
-        const UNSEEN: i32 = 1;
-        let code = match (self.exit_code, self.signal) {
-            (Some(code), _) => code,
-            (None, Some(signal)) => signal.saturating_add(128),
-            (None, None) => UNSEEN,
-        };
-        u8::try_from(code & 0xFF).unwrap_or(u8::MAX)
-    }
 }
 
 /// What the end of a run leaves to write.

@@ -11,19 +11,19 @@ const LONGEST_TEXT: usize = 64 * 1024 * 1024;
 
 /// What an object says of an event; `None` is for the run to fill in.
 #[derive(Debug, PartialEq)]
-pub(super) struct Structured {
-    pub(super) event_type: Option<String>,
-    pub(super) content: Option<String>,
-    pub(super) actor_type: ActorType,
-    pub(super) actor_id: Option<String>,
-    pub(super) agent: Option<String>,
-    pub(super) session: Option<String>,
-    pub(super) state: Option<String>,
-    pub(super) metadata: Option<Value>,
+pub(crate) struct Structured {
+    pub(crate) event_type: Option<String>,
+    pub(crate) content: Option<String>,
+    pub(crate) actor_type: ActorType,
+    pub(crate) actor_id: Option<String>,
+    pub(crate) agent: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) state: Option<String>,
+    pub(crate) metadata: Option<Value>,
 }
 
 /// Reads a line; `Ok(None)` for one that isn't meant as an object, `Err` with the reason for one that can't be used.
-pub(super) fn parse(line: &str) -> Result<Option<Structured>, String> {
+pub(crate) fn parse(line: &str) -> Result<Option<Structured>, String> {
     if !line.trim_start().starts_with('{') {
         return Ok(None);
     }

@@ -6,10 +6,12 @@ use descartes_state::AgentSignal;
 
 /// A signal that this program got.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Caught {
+pub struct Caught {
     pub(super) signal: AgentSignal,
-    pub(super) name: &'static str,
-    pub(super) number: u8,
+    /// Its name, such as `SIGINT`.
+    pub name: &'static str,
+    /// Its number.
+    pub number: u8,
 }
 
 const INTERRUPT: Caught = Caught {
@@ -35,14 +37,19 @@ mod platform {
     };
 
     /// Listens from its making on. A signal that was ignored before, as under `nohup`, stays ignored.
-    pub(in crate::run) struct Signals {
+    #[derive(Debug)]
+    pub struct Signals {
         interrupt: Option<Signal>,
         terminate: Option<Signal>,
         hangup: Option<Signal>,
     }
 
     impl Signals {
-        pub(in crate::run) fn listen() -> io::Result<Self> {
+        /// Listens from now on.
+        ///
+        /// # Errors
+        /// What the operating system answers.
+        pub fn listen() -> io::Result<Self> {
             let ignored = ignored();
             let listen = |caught: Caught, kind| {
                 let is_ignored = ignored >> (caught.number - 1) & 1 == 1;
@@ -59,8 +66,8 @@ mod platform {
             })
         }
 
-        /// The next one. Nothing is lost if the future is dropped.
-        pub(in crate::run) async fn next(&mut self) -> Caught {
+        /// Returns the next one. Nothing is lost if the future is dropped.
+        pub async fn next(&mut self) -> Caught {
             tokio::select! {
                 () = received(&mut self.interrupt) => INTERRUPT,
                 () = received(&mut self.terminate) => TERMINATE,
@@ -92,14 +99,21 @@ mod platform {
 mod platform {
     use super::{Caught, INTERRUPT, io};
 
-    pub(in crate::run) struct Signals;
+    /// Listens from its making on.
+    #[derive(Debug)]
+    pub struct Signals;
 
     impl Signals {
-        pub(in crate::run) fn listen() -> io::Result<Self> {
+        /// Listens from now on.
+        ///
+        /// # Errors
+        /// What the operating system answers.
+        pub fn listen() -> io::Result<Self> {
             Ok(Self)
         }
 
-        pub(in crate::run) async fn next(&mut self) -> Caught {
+        /// Returns the next one. Nothing is lost if the future is dropped.
+        pub async fn next(&mut self) -> Caught {
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -108,4 +122,4 @@ mod platform {
     }
 }
 
-pub(super) use platform::Signals;
+pub use platform::Signals;

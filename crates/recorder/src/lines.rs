@@ -1,16 +1,29 @@
 //! Bytes as they come, cut into lines.
+//!
+//! ```
+//! use descartes_state_recorder::lines::{Splitter, Stream};
+//!
+//! let mut splitter = Splitter::new(Stream::Stdout, 1024);
+//! let lines = splitter.feed(b"one\ntwo\nthr", 1_763_856_000);
+//! assert_eq!(lines.len(), 2);
+//! assert_eq!(splitter.finish(1_763_856_000)[0].bytes, b"thr");
+//! ```
 
 use std::mem;
 
 /// Which of the command's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub enum Stream {
+    /// Its standard output.
     Stdout,
+    /// Its standard error.
     Stderr,
 }
 
 impl Stream {
-    pub(super) fn as_str(self) -> &'static str {
+    /// Returns the stream's name: `stdout` or `stderr`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
@@ -20,23 +33,28 @@ impl Stream {
 
 /// A line without its newline, or a part of one that is too long.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) stream: Stream,
+pub struct Line {
+    /// Where it came from.
+    pub stream: Stream,
     /// Counted from 1 in its stream.
-    pub(super) number: u64,
-    pub(super) bytes: Vec<u8>,
-    pub(super) part: Option<Part>,
+    pub number: u64,
+    /// Its bytes, of any kind.
+    pub bytes: Vec<u8>,
+    /// Which part of its line it is; `None` for a whole line.
+    pub part: Option<Part>,
     /// False for a last line without a newline.
-    pub(super) is_terminated: bool,
+    pub is_terminated: bool,
     /// When it was read, in Unix seconds.
-    pub(super) read_at: i64,
+    pub read_at: i64,
 }
 
 /// The place of a part in its line, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) number: u64,
-    pub(super) is_last: bool,
+pub struct Part {
+    /// Which part.
+    pub number: u64,
+    /// Whether the line ends with it.
+    pub is_last: bool,
 }
 
 /// Bytes of one part of a line that isn't UTF-8: as hexadecimal digits they must fit into an event's metadata (1 MiB).
@@ -44,7 +62,7 @@ const LONGEST_RAW: usize = 256 * 1024;
 
 /// Cuts one stream into lines, and lines above a limit into parts; holds one part at the most.
 #[derive(Debug)]
-pub(super) struct Splitter {
+pub struct Splitter {
     stream: Stream,
     limit: usize,
     buffer: Vec<u8>,
@@ -55,7 +73,9 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    pub(super) fn new(stream: Stream, limit: usize) -> Self {
+    /// Cuts this stream, and lines above `limit` bytes into parts.
+    #[must_use]
+    pub fn new(stream: Stream, limit: usize) -> Self {
         Self {
             stream,
             limit,
@@ -65,13 +85,14 @@ impl Splitter {
         }
     }
 
-    /// How many lines came.
-    pub(super) fn lines(&self) -> u64 {
+    /// Returns how many lines came.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// The lines, and parts of lines, that these bytes complete.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], read_at: i64) -> Vec<Line> {
+    /// Returns the lines, and parts of lines, that these bytes complete; `read_at` is in Unix seconds.
+    pub fn feed(&mut self, mut bytes: &[u8], read_at: i64) -> Vec<Line> {
         let mut lines = Vec::new();
         while !bytes.is_empty() {
             let newline = bytes.iter().position(|byte| *byte == b'\n');
@@ -92,8 +113,8 @@ impl Splitter {
         lines
     }
 
-    /// What is left when the stream ends without a newline.
-    pub(super) fn finish(&mut self, read_at: i64) -> Vec<Line> {
+    /// Returns what is left when the stream ends without a newline.
+    pub fn finish(&mut self, read_at: i64) -> Vec<Line> {
         let mut lines = Vec::new();
         if !self.buffer.is_empty() || self.parts > 0 {
             self.emit(true, false, read_at, &mut lines);
@@ -101,7 +122,7 @@ impl Splitter {
         lines
     }
 
-    /// Gives the buffer out: as one part, or as several where it isn't UTF-8 and too long for that.
+    /// Hands the buffer out: as one part, or as several where it isn't UTF-8 and too long for that.
     fn emit(&mut self, is_end: bool, is_terminated: bool, read_at: i64, out: &mut Vec<Line>) {
         let mut rest = mem::take(&mut self.buffer);
         let most = match std::str::from_utf8(&rest) {

@@ -8,34 +8,34 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::broken;
+use super::Notify;
 use super::pump::Pumped;
+use super::report::{Notice, RecordError};
 use super::signals::{Caught, Signals};
-use crate::failure::Failure;
-use crate::output::Output;
+use crate::lines::Stream;
 
 /// Signals to this program, and how long the command has after the first.
 pub(super) struct Watch {
     signals: Signals,
     grace: Duration,
-    output: Output,
+    notify: Notify,
     /// The first signal.
     pub(super) interrupted: Option<Caught>,
     deadline: Option<Instant>,
 }
 
 impl Watch {
-    pub(super) fn new(signals: Signals, grace: Duration, output: Output) -> Self {
+    pub(super) fn new(signals: Signals, grace: Duration, notify: Notify) -> Self {
         Self {
             signals,
             grace,
-            output,
+            notify,
             interrupted: None,
             deadline: None,
         }
     }
 
-    /// Waits for a signal, or for the end of the grace after one: gives the signal, or `None` when patience ends. A second
+    /// Waits for a signal, or for the end of the grace after one: returns the signal, or `None` when patience ends. A second
     /// signal ends it too.
     async fn next(&mut self) -> Option<Caught> {
         let deadline = self.deadline;
@@ -64,24 +64,24 @@ pub(super) async fn supervise(
     runner: &LocalProcessRunner,
     id: &Uuid,
     watch: &mut Watch,
-) -> Result<AgentExit, Failure> {
+) -> Result<AgentExit, RecordError> {
     loop {
         let next = tokio::select! {
             biased;
-            exit = runner.wait(id) => return Ok(exit?),
+            exit = runner.wait(id) => return exit.map_err(RecordError::NotWatched),
             next = watch.next() => next,
         };
         let Some(caught) = next else {
             match runner.kill(id).await {
                 Ok(exit) => return Ok(exit),
                 // It changed to another user: all that is left is to record it on.
-                Err(error) => watch.output.note(&Failure::from(error).message),
+                Err(error) => (watch.notify)(&Notice::NotSignalled(error)),
             }
             watch.deadline = None;
             continue;
         };
         if let Err(error) = runner.signal(id, caught.signal) {
-            watch.output.note(&Failure::from(error).message);
+            (watch.notify)(&Notice::NotSignalled(error));
         }
     }
 }
@@ -93,7 +93,7 @@ pub(super) async fn drain(
     stderr: JoinHandle<Pumped>,
     stop: &watch::Sender<bool>,
     watch: &mut Watch,
-) -> Result<[Pumped; 2], Failure> {
+) -> Result<[Pumped; 2], RecordError> {
     let mut both = std::pin::pin!(async { tokio::join!(stdout, stderr) });
     let (stdout, stderr) = loop {
         tokio::select! {
@@ -105,10 +105,16 @@ pub(super) async fn drain(
             }
         }
     };
-    let lines = [stdout.map_err(broken)?, stderr.map_err(broken)?];
-    for (name, pumped) in ["output", "error"].iter().zip(&lines) {
+    let lines = [
+        stdout.map_err(RecordError::Broken)?,
+        stderr.map_err(RecordError::Broken)?,
+    ];
+    for (stream, pumped) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&lines) {
         if let Some(trouble) = &pumped.trouble {
-            watch.output.note(&format!("standard {name} {trouble}"));
+            (watch.notify)(&Notice::StreamTrouble {
+                stream,
+                trouble: trouble.clone(),
+            });
         }
     }
     Ok(lines)

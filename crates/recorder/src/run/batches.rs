@@ -7,11 +7,11 @@ use descartes_state::{SqliteStateStore, StateStoreError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::entries::{Entries, Reader};
+use super::Notify;
 use super::life::{End, Ended, Life};
 use super::pump::Queued;
-use crate::failure::{Failure, Kind};
-use crate::output::Output;
+use super::report::Notice;
+use crate::entries::{Entries, EntryReader};
 
 /// Lines of one transaction at the most.
 const BATCH_LINES: usize = 256;
@@ -34,21 +34,21 @@ pub(super) struct Tally {
 /// command is never held up.
 pub(super) struct Recorder {
     store: SqliteStateStore,
-    output: Output,
+    notify: Notify,
     life: Life,
-    reader: Reader,
+    reader: EntryReader,
     /// The agent's last recorded status, and its state then.
     last: (&'static str, String),
     pub(super) tally: Tally,
 }
 
 impl Recorder {
-    pub(super) fn new(store: SqliteStateStore, output: Output, life: Life, is_jsonl: bool) -> Self {
-        let reader = Reader::new(&life.agent_id, &life.session_id, is_jsonl);
+    pub(super) fn new(store: SqliteStateStore, notify: Notify, life: Life, is_jsonl: bool) -> Self {
+        let reader = EntryReader::new(&life.agent_id, &life.session_id, is_jsonl);
         Self {
             last: ("idle", life.state("idle", &[])),
             store,
-            output,
+            notify,
             reader,
             life,
             tally: Tally::default(),
@@ -93,8 +93,8 @@ impl Recorder {
             self.reader.add(line, &mut entries);
             rooms.push(room);
         }
-        let events = entries.events.len() as u64;
-        let transitions = entries.transitions.len() as u64;
+        let events = entries.events() as u64;
+        let transitions = entries.transitions() as u64;
         match self.store.transact(move |tx| entries.write(tx)).await {
             Ok(()) => {
                 self.tally.events += events;
@@ -113,7 +113,7 @@ impl Recorder {
         let end = End {
             ended: ended.clone(),
             lost: self.tally.lost,
-            has_own_state: self.reader.has_own_state,
+            has_own_state: self.reader.has_own_state(),
             sessions: self.reader.sessions(),
             agents: self.reader.agents(),
             before: self.last.clone(),
@@ -140,9 +140,9 @@ impl Recorder {
     fn fail(&mut self, error: &StateStoreError) {
         if self.tally.failure.is_none() {
             let reason = error.to_string();
-            let message = format!("recording stopped, the command goes on: {reason}");
-            self.output
-                .complain(&Failure::new(Kind::Recording, message));
+            (self.notify)(&Notice::RecordingStopped {
+                reason: reason.clone(),
+            });
             self.tally.failure = Some(reason);
         }
     }

@@ -1,0 +1,129 @@
+//! `run`: records a command, and says at its end what was kept.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use descartes_state::OpenMode;
+use descartes_state::serde_json::json;
+use descartes_state_recorder::run::{Notice, RecordError, Report, Run, RunOptions, Signals};
+
+use super::open;
+use crate::arguments::{Common, RunArguments};
+use crate::failure::{Failure, Kind};
+use crate::output::Output;
+
+/// Runs the command to its end; returns the exit code.
+pub(super) async fn run(
+    common: &Common,
+    wanted: &RunArguments,
+    output: Output,
+) -> Result<u8, Failure> {
+    let options = options(wanted)?;
+    let mut signals = Signals::listen()?;
+    let run = tokio::select! {
+        biased;
+        run = begin(common, options) => run.map_err(Failure::of_recording)?,
+        caught = signals.next() => {
+            let message = format!("{} before the command was started", caught.name);
+            output.complain(&Failure::new(Kind::Other, message));
+            return Ok(128 + caught.number);
+        }
+    };
+    let notify = Arc::new(move |notice: &Notice| tell(output, notice));
+    match run.record(signals, notify).await {
+        Ok(report) => {
+            show(&report, output, &common.db);
+            Ok(match report.failure {
+                Some(_) => Kind::Recording.code(),
+                None => report.code(),
+            })
+        }
+        // It was told when it happened.
+        Err(RecordError::NotStarted {
+            is_recorded: false, ..
+        }) => Ok(Kind::Recording.code()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens the store, and makes the agent and its session.
+async fn begin(common: &Common, options: RunOptions) -> Result<Run, Failure> {
+    let store = open(common, OpenMode::Create).await?;
+    store.initialize().await?;
+    Ok(Run::begin(store, options).await?)
+}
+
+fn options(wanted: &RunArguments) -> Result<RunOptions, Failure> {
+    let program = wanted.command.first().map(Path::new);
+    let file_name = program.and_then(Path::file_name).unwrap_or_default();
+    let agent_id = match &wanted.name {
+        Some(name) => name.clone(),
+        None => file_name.to_string_lossy().into_owned(),
+    };
+    if agent_id.is_empty() {
+        let message = "the command has no file name to name the agent after: use --name";
+        return Err(Failure::new(Kind::Usage, message));
+    }
+    Ok(RunOptions::new(agent_id, wanted.command.clone())
+        .backend(&wanted.backend)
+        .jsonl(wanted.jsonl)
+        .line_limit(wanted.line_limit)
+        .grace(wanted.grace))
+}
+
+/// What can't wait for the end of the run.
+fn tell(output: Output, notice: &Notice) {
+    match notice {
+        Notice::RecordingStopped { .. } => {
+            output.complain(&Failure::new(Kind::Recording, notice.to_string()));
+        }
+        _ => output.note(&notice.to_string()),
+    }
+}
+
+fn show(report: &Report, output: Output, database: &Path) {
+    let Report { stdout, stderr, .. } = report;
+    if output.is_json() {
+        return output.aside(&json!({ "run": {
+            "agent_id": report.agent_id,
+            "session_id": report.session_id,
+            "snapshot_id": report.snapshot_id,
+            "status": report.status.as_str(),
+            "reason": report.reason,
+            "exit_code": report.exit_code,
+            "signal": report.signal,
+            "stdout_lines": stdout.lines,
+            "stderr_lines": stderr.lines,
+            "events": report.events,
+            "transitions": report.transitions,
+            "named_sessions": report.named_sessions,
+            "lost_events": report.lost_events,
+            "failure": report.failure,
+            "stdout_trouble": stdout.trouble,
+            "stderr_trouble": stderr.trouble,
+            "seconds": report.took.as_secs_f64(),
+            "database": database.to_string_lossy(),
+        }}));
+    }
+    let named = match report.named_sessions {
+        0 => String::new(),
+        1 => " and 1 that its lines named".to_owned(),
+        many => format!(" and {many} that its lines named"),
+    };
+    output.note(&format!(
+        "agent {:?} {} ({}) after {:.1} s; {} events of {} lines in session {}{named}",
+        report.agent_id,
+        report.status,
+        report.reason,
+        report.took.as_secs_f64(),
+        report.events,
+        stdout.lines + stderr.lines,
+        report.session_id,
+    ));
+    if let Some(failure) = &report.failure {
+        output.note(&format!(
+            "{} events were NOT recorded: {failure}",
+            report.lost_events
+        ));
+    }
+}

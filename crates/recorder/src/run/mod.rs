@@ -1,0 +1,260 @@
+//! A command as an agent, and its life in the store.
+//!
+//! The agent is made and its session opened before the command starts. Each line of its output is passed through as it
+//! comes, byte for byte, and becomes an event; events commit in batches. At the end stand the last transition, a snapshot,
+//! and the end of every session.
+
+mod batches;
+mod life;
+mod pump;
+mod report;
+mod signals;
+mod supervise;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use descartes_state::uuid::Uuid;
+use descartes_state::{
+    AgentCommand, AgentInfo, Input, LocalProcessRunner, Output, RunnerOptions, SqliteStateStore,
+};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+pub use report::{Notice, RecordError, Report, StreamReport, whole_text};
+pub use signals::{Caught, Signals};
+
+use crate::lines::{Splitter, Stream};
+use batches::Recorder;
+use life::{Ended, Life};
+use pump::{Pumped, Queue, pump};
+use supervise::{Watch, drain, supervise};
+
+/// Who hears what a run tells at once.
+pub type Notify = Arc<dyn Fn(&Notice) + Send + Sync>;
+
+/// Which command, and how it is recorded.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RunOptions {
+    agent_id: String,
+    command: Vec<OsString>,
+    backend: String,
+    is_jsonl: bool,
+    line_limit: u32,
+    grace: Duration,
+}
+
+impl RunOptions {
+    /// A command and its arguments, as this agent.
+    #[must_use]
+    pub fn new(agent_id: impl Into<String>, command: Vec<OsString>) -> Self {
+        Self {
+            agent_id: agent_id.into(),
+            command,
+            backend: "local".to_owned(),
+            is_jsonl: false,
+            line_limit: 64 * 1024 * 1024,
+            grace: Duration::from_secs(5),
+        }
+    }
+
+    /// What the agent thinks with (`local`).
+    #[must_use]
+    pub fn backend(mut self, backend: impl Into<String>) -> Self {
+        self.backend = backend.into();
+        self
+    }
+
+    /// Whether lines that are JSON objects make events, states and sessions themselves (no).
+    #[must_use]
+    pub fn jsonl(mut self, is_jsonl: bool) -> Self {
+        self.is_jsonl = is_jsonl;
+        self
+    }
+
+    /// Bytes of a line above which it becomes several events (64 MiB).
+    #[must_use]
+    pub fn line_limit(mut self, bytes: u32) -> Self {
+        self.line_limit = bytes;
+        self
+    }
+
+    /// How long the command may go on after a signal (5 s).
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+}
+
+/// A run whose agent and session are made; nothing is started yet.
+#[derive(Debug)]
+pub struct Run {
+    store: SqliteStateStore,
+    options: RunOptions,
+    life: Life,
+}
+
+impl Run {
+    /// Makes the agent and opens the run's session in an initialized store.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn begin(
+        store: SqliteStateStore,
+        options: RunOptions,
+    ) -> Result<Self, descartes_state::StateStoreError> {
+        let words = options.command.iter();
+        let life = Life {
+            agent_id: options.agent_id.clone(),
+            session_id: Uuid::now_v7().to_string(),
+            backend: options.backend.clone(),
+            command: words
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect(),
+        };
+        let begun = life.clone();
+        store.transact(move |tx| begun.begin(tx)).await?;
+        Ok(Self {
+            store,
+            options,
+            life,
+        })
+    }
+
+    /// Runs the command to its end, and records it. `signals` are passed on to the command.
+    ///
+    /// Standard output and standard error are passed through to this program's own.
+    ///
+    /// # Cancellation
+    /// Dropping the future kills the command, and leaves its session open.
+    ///
+    /// # Errors
+    /// `NotStarted` where there is no such command or it can't be executed; `NotWatched`, `Broken`.
+    pub async fn record(self, signals: Signals, notify: Notify) -> Result<Report, RecordError> {
+        let Self {
+            store,
+            options,
+            life,
+        } = self;
+        let started = Instant::now();
+        // The grace is kept by the one who forwards the signal; a kill is then meant at once.
+        let limits = RunnerOptions::default()
+            .max_agents(1)
+            .kill_grace(Duration::ZERO);
+        let runner = LocalProcessRunner::new(limits).map_err(RecordError::NotWatched)?;
+        let mut recorder = Recorder::new(
+            store.clone(),
+            Arc::clone(&notify),
+            life.clone(),
+            options.is_jsonl,
+        );
+        let agent = match runner.spawn(command(&options)).await {
+            Ok(agent) => agent,
+            Err(error) => {
+                recorder.end(&Ended::unstarted(whole_text(&error))).await;
+                close(&store, &recorder).await;
+                return Err(RecordError::NotStarted {
+                    error,
+                    is_recorded: recorder.tally.failure.is_none(),
+                });
+            }
+        };
+        let (ended, [stdout, stderr], mut recorder) =
+            follow(&runner, &agent, &options, signals, recorder, notify).await?;
+        let snapshot_id = recorder.end(&ended).await;
+        let named_sessions = recorder.named_sessions();
+        close(&store, &recorder).await;
+        let tally = recorder.tally;
+        Ok(Report {
+            agent_id: life.agent_id,
+            session_id: life.session_id,
+            status: ended.status,
+            reason: ended.reason,
+            exit_code: ended.exit_code,
+            signal: ended.signal,
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+            snapshot_id,
+            named_sessions,
+            events: tally.events,
+            transitions: tally.transitions,
+            lost_events: tally.lost,
+            failure: tally.failure,
+            took: started.elapsed(),
+        })
+    }
+}
+
+/// Records the command to its end, and to the end of its output.
+async fn follow(
+    runner: &LocalProcessRunner,
+    agent: &AgentInfo,
+    options: &RunOptions,
+    signals: Signals,
+    recorder: Recorder,
+    notify: Notify,
+) -> Result<(Ended, [Pumped; 2], Recorder), RecordError> {
+    let outlets = runner
+        .take_output(&agent.id)
+        .map_err(RecordError::NotWatched)?;
+    let (queue, received) = Queue::new(options.line_limit);
+    let (stop, stopped) = watch::channel(false);
+    let limit = usize::try_from(options.line_limit).unwrap_or(usize::MAX);
+    let stdout = tokio::spawn(pump(
+        outlets.stdout,
+        tokio::io::stdout(),
+        Splitter::new(Stream::Stdout, limit),
+        queue.clone(),
+        stopped.clone(),
+    ));
+    let stderr = tokio::spawn(pump(
+        outlets.stderr,
+        tokio::io::stderr(),
+        Splitter::new(Stream::Stderr, limit),
+        queue,
+        stopped,
+    ));
+    let pid = agent.pid;
+    let handle = Handle::current();
+    // Reading lines of many megabytes as JSON would hold a runtime's thread up.
+    let recording =
+        tokio::task::spawn_blocking(move || handle.block_on(recorder.record(pid, received)));
+
+    let mut watch = Watch::new(signals, options.grace, notify);
+    let exit = supervise(runner, &agent.id, &mut watch).await?;
+    let lines = drain(stdout, stderr, &stop, &mut watch).await?;
+    let recorder = recording.await.map_err(RecordError::Broken)?;
+    let ended = Ended::new(exit, watch.interrupted.map(|caught| caught.name));
+    Ok((ended, lines, recorder))
+}
+
+/// Moves the log into the file, so that one file holds the run; every write was on disk before.
+async fn close(store: &SqliteStateStore, recorder: &Recorder) {
+    // A store that failed may be locked still: closing would only wait for it once more.
+    if recorder.tally.failure.is_none() {
+        // Nothing is lost if it fails: whoever opens the file next moves the log.
+        let _ = store.close().await;
+    }
+}
+
+fn command(options: &RunOptions) -> AgentCommand {
+    let mut words = options.command.iter();
+    AgentCommand::new(words.next().cloned().unwrap_or_default())
+        .args(words.cloned())
+        .name(&options.agent_id)
+        .model_backend(&options.backend)
+        .stdin(Input::Inherit)
+        .output(Output::Piped)
+}
+
+impl From<Pumped> for StreamReport {
+    fn from(pumped: Pumped) -> Self {
+        Self {
+            lines: pumped.lines,
+            trouble: pumped.trouble,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a run tells: at once, at its end, and where it can't be recorded.
+
+use std::fmt;
+use std::time::Duration;
+
+use descartes_state::{RunnerError, SessionStatus};
+use tokio::task::JoinError;
+
+use crate::lines::Stream;
+
+/// Something that a run tells at once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The store failed: nothing more is recorded, and the command goes on. It is told once.
+    RecordingStopped {
+        /// What the store said.
+        reason: String,
+    },
+    /// The command could not be signalled.
+    NotSignalled(RunnerError),
+    /// A stream of the command could not be read, or not be passed on.
+    StreamTrouble {
+        /// Which stream.
+        stream: Stream,
+        /// What is the matter with it.
+        trouble: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RecordingStopped { reason } => {
+                write!(
+                    formatter,
+                    "recording stopped, the command goes on: {reason}"
+                )
+            }
+            Self::NotSignalled(error) => formatter.write_str(&whole_text(error)),
+            Self::StreamTrouble { stream, trouble } => {
+                let name = match stream {
+                    Stream::Stdout => "output",
+                    Stream::Stderr => "error",
+                };
+                write!(formatter, "standard {name} {trouble}")
+            }
+        }
+    }
+}
+
+/// Returns the text of a runner's error, with what the operating system answered.
+#[must_use]
+pub fn whole_text(error: &RunnerError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// What became of a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The agent.
+    pub agent_id: String,
+    /// The run's own session.
+    pub session_id: String,
+    /// How the session ended.
+    pub status: SessionStatus,
+    /// Why, as the last transition has it.
+    pub reason: String,
+    /// The command's exit code, if it exited.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+    /// What became of its standard output.
+    pub stdout: StreamReport,
+    /// What became of its standard error.
+    pub stderr: StreamReport,
+    /// The snapshot of its end, if it could be made.
+    pub snapshot_id: Option<String>,
+    /// Sessions that its lines named.
+    pub named_sessions: usize,
+    /// Events that were recorded.
+    pub events: u64,
+    /// Transitions that were recorded.
+    pub transitions: u64,
+    /// Events that could not be recorded.
+    pub lost_events: u64,
+    /// Why something could not be recorded.
+    pub failure: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What became of one stream of the command.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StreamReport {
+    /// How many lines it had.
+    pub lines: u64,
+    /// What went wrong with it.
+    pub trouble: Option<String>,
+}
+
+impl Report {
+    /// Returns the command's exit code as a shell returns it: 128 + n where signal n ended it.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        const UNSEEN: i32 = 1;
+        let code = match (self.exit_code, self.signal) {
+            (Some(code), _) => code,
+            (None, Some(signal)) => signal.saturating_add(128),
+            (None, None) => UNSEEN,
+        };
+        u8::try_from(code & 0xFF).unwrap_or(u8::MAX)
+    }
+}
+
+/// Why a run did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The command could not be started.
+    #[error("{}", whole_text(error))]
+    NotStarted {
+        /// Why.
+        error: RunnerError,
+        /// Whether the store keeps that.
+        is_recorded: bool,
+    },
+    /// The command's process could not be watched.
+    #[error("{}", whole_text(.0))]
+    NotWatched(RunnerError),
+    /// A task of the recorder panicked.
+    #[error("recording broke off: {0}")]
+    Broken(JoinError),
+}
