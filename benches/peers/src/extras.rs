@@ -21,10 +21,15 @@ pub(crate) fn manifest_directory() -> PathBuf {
 }
 
 pub(crate) fn target_directory() -> PathBuf {
-    manifest_directory().join("target")
+    workspace_directory().join("target")
 }
 
-/// Builds sqlx's contestant; gives its executable.
+/// The workspace of all benchmarks.
+fn workspace_directory() -> PathBuf {
+    manifest_directory().join("..")
+}
+
+/// Builds sqlx's contestant; returns its executable.
 pub(crate) fn build_sqlx() -> Result<PathBuf> {
     let manifest = manifest_directory().join("sqlx").join("Cargo.toml");
     let target = target_directory().join("sqlx");
@@ -32,9 +37,9 @@ pub(crate) fn build_sqlx() -> Result<PathBuf> {
     Ok(target.join(PROFILE).join("sqlx-contestant"))
 }
 
-/// Builds the library that slows fsync down; gives its file.
+/// Builds the library that slows fsync down; returns its file.
 pub(crate) fn build_slow_fsync() -> Result<PathBuf> {
-    let manifest = manifest_directory().join("Cargo.toml");
+    let manifest = workspace_directory().join("Cargo.toml");
     let target = target_directory();
     build(&manifest, &target, &["--package", "slow-fsync"])?;
     Ok(target.join(PROFILE).join("libslow_fsync.so"))

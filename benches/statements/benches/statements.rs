@@ -1,11 +1,14 @@
-//! Microbenchmarks of each repository's hot statements, for regressions: `cargo bench --bench statements`.
+//! Microbenchmarks of each repository's hot statements, for regressions: `cargo bench -p statements` in `benches/`.
 //!
 //! The group `statement` runs inside one open transaction that is rolled back, so that neither begin nor commit nor a hop
 //! between threads is in its numbers. The group `call` is whole calls of the handles, one at a time, at relaxed
 //! durability, so that no fsync is in them either. `-- --save-baseline NAME` keeps a run, `-- --baseline NAME` compares
 //! with it, `-- TEXT` runs only what has the text in its name.
-
-mod samples;
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a benchmark that fails has nothing to measure"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;

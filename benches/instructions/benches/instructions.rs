@@ -2,18 +2,20 @@
 //! the machine is busy. Each number is that of ten operations on a warm connection; runs of the same code differ by one
 //! percent or so. A benchmark that fails panics: it has nothing to measure.
 //!
-//! It takes valgrind and the runner of gungraun, of exactly the version in Cargo.toml. In this directory:
+//! It takes valgrind and the runner of gungraun, of exactly the version in Cargo.toml. In `benches/`:
 //!
 //! ```sh
 //! cargo install gungraun-runner --version 0.20.0 --locked --root target
-//! GUNGRAUN_RUNNER=$PWD/target/bin/gungraun-runner cargo bench
+//! GUNGRAUN_RUNNER=$PWD/target/bin/gungraun-runner cargo bench -p instructions
 //! ```
 //!
 //! Each run says what has changed since the last one; `cargo bench -- --save-baseline=NAME` and `--baseline=NAME` compare
 //! with a run that is kept. What SQLite asks of the system (fsync, reads and writes) counts nothing here.
-
-#[path = "../samples/mod.rs"]
-mod samples;
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a benchmark that fails has nothing to measure"
+)]
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -8,16 +8,16 @@ use descartes_state::{
 };
 
 /// Agents in the store, and tasks, sessions, and transitions of the first agent.
-pub(crate) const AGENTS: u64 = 200;
+pub const AGENTS: u64 = 200;
 const EVENTS_OF_A_SESSION: u64 = 500;
 /// Rows of every list.
-pub(crate) const PAGE: u32 = 100;
+pub const PAGE: u32 = 100;
 /// In every fourth event, and in every five-hundredth.
-pub(crate) const COMMON_WORD: &str = "compiler";
-pub(crate) const RARE_WORD: &str = "zanzibar";
+pub const COMMON_WORD: &str = "compiler";
+pub const RARE_WORD: &str = "zanzibar";
 
 /// Puts rows into every table; gives the id of a snapshot of the first agent.
-pub(crate) fn fill(tx: &mut Transaction<'_>, events: u64) -> Result<String, StateStoreError> {
+pub fn fill(tx: &mut Transaction<'_>, events: u64) -> Result<String, StateStoreError> {
     for number in 0..AGENTS {
         tx.agents().save(&agent(number))?;
         tx.tasks().save(&task(number))?;
@@ -34,16 +34,16 @@ pub(crate) fn fill(tx: &mut Transaction<'_>, events: u64) -> Result<String, Stat
         .create(&agent_id(0), &SnapshotOptions::default())
 }
 
-pub(crate) fn agent_id(number: u64) -> String {
+pub fn agent_id(number: u64) -> String {
     format!("agent_{:05}", number % AGENTS)
 }
 
 /// One that is in the store.
-pub(crate) fn known_agent(number: u64) -> AgentState {
+pub fn known_agent(number: u64) -> AgentState {
     agent(number % AGENTS)
 }
 
-pub(crate) fn agent(number: u64) -> AgentState {
+pub fn agent(number: u64) -> AgentState {
     let steps: Vec<u64> = (number..number + 60).collect();
     AgentState {
         agent_id: format!("agent_{number:05}"),
@@ -58,7 +58,7 @@ pub(crate) fn agent(number: u64) -> AgentState {
 }
 
 /// A new one at every call: about 400 bytes of content.
-pub(crate) fn event(number: u64) -> Event {
+pub fn event(number: u64) -> Event {
     let mut content =
         format!("Step {number}: the agent opened a file and ran the tests. ").repeat(7);
     for (word, every) in [(COMMON_WORD, 4), (RARE_WORD, 500)] {
@@ -80,16 +80,16 @@ pub(crate) fn event(number: u64) -> Event {
     }
 }
 
-pub(crate) fn transition(number: u64) -> TransitionDraft {
+pub fn transition(number: u64) -> TransitionDraft {
     let state = |status: &str| json!({ "status": status, "iteration": number }).to_string();
     TransitionDraft::new(agent_id(number), state("idle"), state("running")).reason("started")
 }
 
-pub(crate) fn task_id(number: u64) -> Uuid {
+pub fn task_id(number: u64) -> Uuid {
     Uuid::from_u128(u128::from(number % AGENTS) + 1)
 }
 
-pub(crate) fn task(number: u64) -> Task {
+pub fn task(number: u64) -> Task {
     Task {
         id: task_id(number),
         title: format!("Process batch {number}"),
@@ -102,10 +102,10 @@ pub(crate) fn task(number: u64) -> Task {
     }
 }
 
-pub(crate) fn session_id(number: u64) -> String {
+pub fn session_id(number: u64) -> String {
     format!("session_{:05}", number % AGENTS)
 }
 
-pub(crate) fn session(number: u64) -> Session {
+pub fn session(number: u64) -> Session {
     Session::new(session_id(number), agent_id(number)).metadata(json!({ "host": "one" }))
 }

@@ -1,0 +1,1 @@
+//! Its benchmark is in `benches/`.
