@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = SqliteStateStore::temporary().await?;
     store
         .transact(|transaction| {
-            let connection = transaction.connection();
+            let connection = transaction.sqlite()?;
             let applied = connection.run_pending_migrations(MIGRATIONS);
             applied.map(drop).map_err(StateStoreError::Application)
         })
@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     reviews::agent_id.eq("agent_001"),
                     reviews::verdict.eq("good"),
                 ))
-                .execute(transaction.connection())?;
+                .execute(transaction.sqlite()?)?;
             Ok(())
         })
         .await?;
@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(reviews::table
                 .inner_join(agent_states::table.on(agent_states::agent_id.eq(reviews::agent_id)))
                 .select((agent_states::name, reviews::verdict))
-                .load(transaction.connection())?)
+                .load(transaction.sqlite()?)?)
         })
         .await?;
     for (name, verdict) in rows {

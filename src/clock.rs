@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Gives the time that the store writes down itself; times that a caller gives are stored as given.
+/// Returns the time that the store writes down itself; the times in a caller's values are stored as they are.
 pub trait Clock: Send + Sync + 'static {
     /// Microseconds since the Unix epoch.
     fn now_micros(&self) -> i64;

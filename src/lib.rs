@@ -4,17 +4,18 @@
 mod clock;
 mod codec;
 mod commit_notes;
+mod condition;
 mod engine;
-mod error;
-mod expected;
+pub mod error;
 mod limits;
-mod migrations;
+pub mod migrations;
 mod models;
 mod namespace;
-mod page;
+mod numbers;
+pub mod page;
 mod repository;
 #[cfg(feature = "runner")]
-mod runner;
+pub mod runner;
 /// The tables, for type-checked queries of your own: generated from the migrations.
 #[allow(missing_docs)]
 pub mod schema;
@@ -23,28 +24,30 @@ mod store;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use codec::Codec;
+pub use condition::{ChangeIf, SaveIf};
 pub use engine::{Durability, OpenMode, StoreOptions};
 pub use error::{
-    DatabaseError, DatabaseFailure, MigrationError, SerializationError, Source, StateStoreError,
+    DatabaseError, DatabaseFailure, MigrationError, SerializationError, StateStoreError,
 };
-pub use expected::Expected;
 pub use limits::Limits;
-pub use migrations::{MigrationRecord, PendingMigration, Revert};
+pub use migrations::{MigrationRecord, PendingMigration};
 pub use models::{
     ActorType, AgentFilter, AgentRecord, AgentState, Event, EventFilter, EventRecord, Session,
     SessionFilter, SessionRecord, SessionStatus, SnapshotFilter, SnapshotOptions, SnapshotRecord,
     StateTransition, Task, TaskFilter, TaskRecord, TaskStatus, TransitionDraft, TransitionFilter,
     TransitionRecord,
 };
-pub use page::{Cursor, Order, Page, PageRequest, TimeRange};
+pub use numbers::{Revision, Seq};
+pub use page::{Cursor, Page, PageRequest, TimeRange};
 pub use repository::{
-    AgentRepository, EventRepository, SessionRepository, SnapshotRepository, TaskRepository,
-    Transaction, TransitionRepository,
+    AgentReader, AgentRepository, EventReader, EventRepository, ReadTransaction, SessionReader,
+    SessionRepository, SnapshotReader, SnapshotRepository, TaskReader, TaskRepository, Transaction,
+    TransitionReader, TransitionRepository,
 };
 #[cfg(feature = "runner")]
 pub use runner::{
-    AgentCommand, AgentExit, AgentInfo, AgentOutput, AgentSignal, AgentStatus, Input,
-    LocalProcessRunner, Output, RunnerError, RunnerOptions,
+    AgentCommand, AgentExit, AgentInfo, AgentOutput, AgentSignal, AgentStatus, LocalProcessRunner,
+    RunnerError, RunnerOptions,
 };
 pub use state_store::StateStore;
 pub use store::{

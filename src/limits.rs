@@ -6,10 +6,14 @@ use crate::error::{SerializationError, StateStoreError, within};
 
 /// The limits of a store. Every input has one; what is above it is [`StateStoreError::TooLarge`] and nothing is written.
 ///
+/// A limit that can't be, such as no rows a page or more than 512 MiB of a state, is refused as `InvalidInput` when a store
+/// is opened with it.
+///
 /// ```
 /// use descartes_state::Limits;
 ///
 /// let limits = Limits::default().state_bytes(1024 * 1024).list_rows(1_000);
+/// assert_eq!(limits.max_state_bytes(), 1024 * 1024);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,82 +49,72 @@ impl Default for Limits {
 
 const DEFAULT_STATE_BYTES: usize = 64 * 1024 * 1024;
 /// The deepest metadata that any setting allows: serde_json reads no deeper than 127 levels.
-const MAX_LEVELS: usize = 120;
-/// The largest value that any setting allows in bytes: SQLite holds no larger one than 1,000,000,000.
-const MAX_BYTES: usize = 512 * 1024 * 1024;
+const MOST_LEVELS: usize = 120;
+/// The largest value that any setting allows in bytes: SQLite holds no larger one than 1,000,000,000
+/// (<https://www.sqlite.org/limits.html>).
+const MOST_BYTES: usize = 512 * 1024 * 1024;
+/// The most rows that any setting allows; one more is asked for, to know whether there are more.
+const MOST_ROWS: usize = u32::MAX as usize - 1;
+
+/// The setters and getters, and the check that the settings can be.
+macro_rules! settings {
+    ($( $(#[$doc:meta])* $name:ident, $getter:ident: $type:ty, $least:literal to $most:ident; )+) => {
+        impl Limits {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $name(mut self, limit: $type) -> Self {
+                    self.$name = limit;
+                    self
+                }
+
+                #[doc = concat!("Returns what [`", stringify!($name), "`](Self::", stringify!($name), ") is set to.")]
+                #[must_use]
+                pub fn $getter(&self) -> $type {
+                    self.$name
+                }
+            )+
+
+            /// Refuses limits that can't be.
+            pub(crate) fn check(&self) -> Result<(), StateStoreError> {
+                $(
+                    let limit = self.$name as usize;
+                    if !($least..=$most).contains(&limit) {
+                        let name = stringify!($name);
+                        let reason = format!("{name} is {limit}, it must be from {} to {}", $least, $most);
+                        return Err(StateStoreError::invalid("limits", reason));
+                    }
+                )+
+                Ok(())
+            }
+        }
+    };
+}
+
+settings! {
+    /// Bytes of an id, a status, an event type or a git commit (512).
+    id_bytes, max_id_bytes: usize, 1 to MOST_BYTES;
+    /// Bytes of a name, title, description or reason (64 KiB).
+    text_bytes, max_text_bytes: usize, 1 to MOST_BYTES;
+    /// Bytes of metadata as JSON (1 MiB).
+    metadata_bytes, max_metadata_bytes: usize, 1 to MOST_BYTES;
+    /// Levels of arrays and objects in metadata (100; at the most 120, which is what can be read back).
+    metadata_levels, max_metadata_levels: usize, 0 to MOST_LEVELS;
+    /// Bytes of a state before compression, and the ceiling of decompression (64 MiB).
+    state_bytes, max_state_bytes: usize, 1 to MOST_BYTES;
+    /// Bytes of an event's content (64 MiB).
+    content_bytes, max_content_bytes: usize, 1 to MOST_BYTES;
+    /// Bytes of a search text (4 KiB).
+    search_bytes, max_search_bytes: usize, 1 to MOST_BYTES;
+    /// Rows of an unpaged list (100,000).
+    list_rows, max_list_rows: usize, 1 to MOST_ROWS;
+    /// Rows of one page (10,000).
+    page_rows, max_page_rows: u32, 1 to MOST_ROWS;
+    /// Rows of one bulk append (100,000).
+    bulk_rows, max_bulk_rows: usize, 1 to MOST_ROWS;
+}
 
 impl Limits {
-    /// Bytes of an id, a status, an event type or a git commit (512).
-    #[must_use]
-    pub fn id_bytes(mut self, bytes: usize) -> Self {
-        self.id_bytes = bytes.min(MAX_BYTES);
-        self
-    }
-
-    /// Bytes of a name, title, description or reason (64 KiB).
-    #[must_use]
-    pub fn text_bytes(mut self, bytes: usize) -> Self {
-        self.text_bytes = bytes.min(MAX_BYTES);
-        self
-    }
-
-    /// Bytes of metadata as JSON (1 MiB).
-    #[must_use]
-    pub fn metadata_bytes(mut self, bytes: usize) -> Self {
-        self.metadata_bytes = bytes.min(MAX_BYTES);
-        self
-    }
-
-    /// Levels of arrays and objects in metadata (100; at the most 120, which is what can be read back).
-    #[must_use]
-    pub fn metadata_levels(mut self, levels: usize) -> Self {
-        self.metadata_levels = levels.min(MAX_LEVELS);
-        self
-    }
-
-    /// Bytes of a state body before compression, and the ceiling of decompression (64 MiB).
-    #[must_use]
-    pub fn state_bytes(mut self, bytes: usize) -> Self {
-        self.state_bytes = bytes.min(MAX_BYTES);
-        self
-    }
-
-    /// Bytes of an event's content (64 MiB).
-    #[must_use]
-    pub fn content_bytes(mut self, bytes: usize) -> Self {
-        self.content_bytes = bytes.min(MAX_BYTES);
-        self
-    }
-
-    /// Bytes of a search text (4 KiB).
-    #[must_use]
-    pub fn search_bytes(mut self, bytes: usize) -> Self {
-        self.search_bytes = bytes.min(MAX_BYTES);
-        self
-    }
-
-    /// Rows of an unpaged list (100,000).
-    #[must_use]
-    pub fn list_rows(mut self, rows: usize) -> Self {
-        // One more row is asked for, to know whether there are more.
-        self.list_rows = rows.min(u32::MAX as usize);
-        self
-    }
-
-    /// Rows of one page (10,000).
-    #[must_use]
-    pub fn page_rows(mut self, rows: u32) -> Self {
-        self.page_rows = rows;
-        self
-    }
-
-    /// Rows of one bulk append (100,000).
-    #[must_use]
-    pub fn bulk_rows(mut self, rows: usize) -> Self {
-        self.bulk_rows = rows;
-        self
-    }
-
     /// An identifier: not empty, no NUL, not too long.
     pub(crate) fn id<'a>(
         &self,
@@ -239,7 +233,7 @@ fn levels(value: &Value, limit: usize) -> usize {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Limits, levels};
+    use super::{Limits, MOST_LEVELS, levels};
 
     fn nested(depth: usize) -> Value {
         (0..depth).fold(json!(1), |inner, _| json!([inner]))
@@ -255,8 +249,23 @@ mod tests {
     }
 
     #[test]
+    fn limits_that_cannot_be_are_refused_with_name_and_range() {
+        assert!(Limits::default().check().is_ok());
+        for (limits, reason) in [
+            (Limits::default().page_rows(0), "page_rows is 0"),
+            (Limits::default().id_bytes(0), "id_bytes is 0"),
+            (Limits::default().metadata_levels(121), "from 0 to 120"),
+            (Limits::default().state_bytes(usize::MAX), "state_bytes"),
+            (Limits::default().list_rows(u32::MAX as usize), "list_rows"),
+        ] {
+            let error = limits.check().unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
     fn metadata_at_the_highest_setting_reads_back() {
-        let limits = Limits::default().metadata_levels(usize::MAX);
+        let limits = Limits::default().metadata_levels(MOST_LEVELS);
         let text = limits.metadata(&nested(120)).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), nested(120));
         assert!(limits.metadata(&nested(121)).is_err());

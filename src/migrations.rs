@@ -6,12 +6,15 @@ use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use serde::Serialize;
 
-use crate::error::{Source, StateStoreError};
+use crate::error::{MigrationError, Source, StateStoreError};
 
 const EMBEDDED: EmbeddedMigrations = embed_migrations!();
 
 /// The table in which Diesel keeps what it has applied.
 pub(crate) const TABLE: &str = "__diesel_schema_migrations";
+
+/// The table in which each migration leaves the fingerprint of its text.
+pub(crate) const FINGERPRINTS: &str = "migration_fingerprints";
 
 /// A migration of this crate that the database has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,6 +67,16 @@ struct Known {
 }
 
 impl Known {
+    /// Returns the fingerprint that the last line of `up.sql` writes down: of the text above that line.
+    fn fingerprint(&self) -> &'static str {
+        let last = self.up.lines().next_back().unwrap_or_default();
+        last.split('\'').nth(3).unwrap_or_default()
+    }
+
+    fn full_name(&self) -> String {
+        format!("{:04}_{}", self.version, self.name)
+    }
+
     /// Returns the first line of `up.sql`, which says what the migration does.
     fn description(&self) -> &'static str {
         self.up
@@ -97,10 +110,20 @@ const KNOWN: &[Known] = known![
     9 "create_revision_floors",
 ];
 
-diesel::table! {
-    __diesel_schema_migrations (version) {
-        version -> Text,
-        run_on -> Timestamp,
+/// Tables about migrations, which `print-schema` leaves out (diesel.toml).
+mod tables {
+    diesel::table! {
+        __diesel_schema_migrations (version) {
+            version -> Text,
+            run_on -> Timestamp,
+        }
+    }
+
+    diesel::table! {
+        migration_fingerprints (version) {
+            version -> Text,
+            fingerprint -> Text,
+        }
     }
 }
 
@@ -149,7 +172,7 @@ pub(crate) fn pending(applied: &[AppliedMigration]) -> Vec<PendingMigration> {
 pub(crate) fn applied(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<AppliedMigration>, StateStoreError> {
-    use __diesel_schema_migrations as migrations;
+    use tables::__diesel_schema_migrations as migrations;
     let rows: Vec<(String, chrono::NaiveDateTime)> = migrations::table
         .select((migrations::version, migrations::run_on))
         .order(migrations::version)
@@ -166,6 +189,46 @@ pub(crate) fn applied(
             })
         })
         .collect())
+}
+
+/// Checks that each migration was applied from the text that this version has. Until the first release a text may still be
+/// edited; a file that an older one made is refused instead of half fitting.
+///
+/// # Errors
+/// `MigrationError` that names the migration.
+pub(crate) fn check_fingerprints(
+    connection: &mut SqliteConnection,
+    applied: &[AppliedMigration],
+    has_fingerprints: bool,
+) -> Result<(), StateStoreError> {
+    use tables::migration_fingerprints as fingerprints;
+    let stored: Vec<(String, String)> = if has_fingerprints {
+        fingerprints::table
+            .select((fingerprints::version, fingerprints::fingerprint))
+            .load(connection)?
+    } else {
+        Vec::new()
+    };
+    for known in KNOWN {
+        if !applied.iter().any(|found| found.version == known.version) {
+            continue;
+        }
+        let version = format!("{:04}", known.version);
+        let found = stored.iter().find(|(stored, _)| *stored == version);
+        let found = found.map(|(_, fingerprint)| fingerprint.as_str());
+        if found != Some(known.fingerprint()) {
+            let cause = format!(
+                "{} was applied from another text (fingerprint {}, this version has {}): the file was made before the first \
+                 release; read it with the program that made it, or move it away and let a new one be made",
+                known.full_name(),
+                found.unwrap_or("none"),
+                known.fingerprint(),
+            );
+            let error = MigrationError::new("inspect", cause);
+            return Err(StateStoreError::MigrationError(error));
+        }
+    }
+    Ok(())
 }
 
 /// Runs what the database lacks. The caller has opened the transaction.
@@ -186,7 +249,9 @@ pub(crate) fn revert(connection: &mut SqliteConnection, version: i64) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::{EMBEDDED, KNOWN, MigrationSource, Sqlite};
+    use sha2::{Digest, Sha256};
+
+    use super::{EMBEDDED, KNOWN, Known, MigrationSource, Sqlite};
 
     #[test]
     fn the_known_migrations_are_the_embedded_ones() {
@@ -196,10 +261,7 @@ mod tests {
             .map(|migration| migration.name().to_string())
             .collect();
         embedded.sort();
-        let known: Vec<String> = KNOWN
-            .iter()
-            .map(|known| format!("{:04}_{}", known.version, known.name))
-            .collect();
+        let known: Vec<String> = KNOWN.iter().map(Known::full_name).collect();
         assert_eq!(embedded, known);
     }
 
@@ -208,6 +270,27 @@ mod tests {
         for known in KNOWN {
             assert!(known.up.starts_with("-- "), "{}", known.name);
             assert!(known.description().len() > 10, "{}", known.name);
+        }
+    }
+
+    #[test]
+    fn each_migration_ends_with_the_fingerprint_of_its_text() {
+        for known in KNOWN {
+            let text = known.up.trim_end();
+            let (above, last) = text.rsplit_once('\n').unwrap();
+            let digest = Sha256::digest(format!("{above}\n").as_bytes());
+            let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let version = known.version;
+            assert_eq!(
+                last,
+                format!(
+                    "INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('{version:04}', '{}');",
+                    &digits[..32]
+                ),
+                "{}",
+                known.full_name()
+            );
+            assert_eq!(known.fingerprint(), &digits[..32]);
         }
     }
 }

@@ -1,24 +1,25 @@
 //! Keyset pages: a bounded part of a list, and where the next one starts.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{StateStoreError, within};
+use crate::numbers::Seq;
 
-/// The direction of a list of rows with a sequence number. Agents always come by id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The direction of a list: by sequence number, or by id for agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Order {
-    /// Newest first: falling sequence numbers.
-    #[default]
-    NewestFirst,
-    /// Oldest first: rising sequence numbers, as a follower of the log reads them.
-    OldestFirst,
+    /// Rising sequence numbers, oldest first, as a follower of the log reads them; agents by rising id.
+    Ascending,
+    /// Falling sequence numbers, newest first; agents by falling id.
+    Descending,
 }
 
-/// Where a page starts, as the page before it said. Opaque: keep it as text, and give it back to the same list.
+/// Where a page starts, as the page before it said. Opaque: keep it as text, and hand it back to the same list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(Position);
 
@@ -26,6 +27,7 @@ pub struct Cursor(Position);
 enum Position {
     Before(i64),
     After(i64),
+    BeforeId(String),
     AfterId(String),
 }
 
@@ -34,6 +36,9 @@ impl fmt::Display for Cursor {
         match &self.0 {
             Position::Before(seq) => write!(formatter, "b{seq}"),
             Position::After(seq) => write!(formatter, "a{seq}"),
+            Position::BeforeId(id) => {
+                write!(formatter, "d{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
+            }
             Position::AfterId(id) => {
                 write!(formatter, "i{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
             }
@@ -47,15 +52,15 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, StateStoreError> {
         let unknown = || StateStoreError::invalid("cursor", format!("{text:?} is not a cursor"));
         let number = |digits: &str| digits.parse().map_err(|_| unknown());
+        let decoded = |id: &str| {
+            let id = percent_decode_str(id).decode_utf8();
+            id.map(Cow::into_owned).map_err(|_| unknown())
+        };
         let position = match text.split_at_checked(1) {
             Some(("b", digits)) => Position::Before(number(digits)?),
             Some(("a", digits)) => Position::After(number(digits)?),
-            Some(("i", id)) => Position::AfterId(
-                percent_decode_str(id)
-                    .decode_utf8()
-                    .map_err(|_| unknown())?
-                    .into_owned(),
-            ),
+            Some(("d", id)) => Position::BeforeId(decoded(id)?),
+            Some(("i", id)) => Position::AfterId(decoded(id)?),
             _ => return Err(unknown()),
         };
         Ok(Self(position))
@@ -65,16 +70,17 @@ impl FromStr for Cursor {
 /// Which part of a list is wanted.
 ///
 /// ```
-/// use descartes_state::{Order, PageRequest};
+/// use descartes_state::PageRequest;
+/// use descartes_state::page::Order;
 ///
-/// let request = PageRequest::new(50).order(Order::OldestFirst);
+/// let request = PageRequest::new(50).order(Order::Ascending);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PageRequest {
     rows: u32,
     after: Option<Cursor>,
-    order: Order,
+    order: Option<Order>,
 }
 
 impl Default for PageRequest {
@@ -91,7 +97,7 @@ impl PageRequest {
         Self {
             rows,
             after: None,
-            order: Order::default(),
+            order: None,
         }
     }
 
@@ -102,38 +108,38 @@ impl PageRequest {
         self
     }
 
-    /// The direction, for lists of rows with a sequence number. A cursor belongs to the direction that gave it.
+    /// The direction; without it, rows with a sequence number come newest first, and agents by rising id. A cursor belongs
+    /// to the direction of the page that returned it.
     #[must_use]
     pub fn order(mut self, order: Order) -> Self {
-        self.order = order;
+        self.order = Some(order);
         self
     }
 
     /// The checked bounds for a list by sequence number.
     pub(crate) fn by_sequence(&self, most: u32) -> Result<SequenceBounds, StateStoreError> {
         let rows = self.checked_rows(most)?;
-        let after = match (&self.after, self.order) {
+        let order = self.order.unwrap_or(Order::Descending);
+        let after = match (&self.after, order) {
             (None, _) => None,
-            (Some(Cursor(Position::Before(seq))), Order::NewestFirst)
-            | (Some(Cursor(Position::After(seq))), Order::OldestFirst) => Some(*seq),
+            (Some(Cursor(Position::Before(seq))), Order::Descending)
+            | (Some(Cursor(Position::After(seq))), Order::Ascending) => Some(*seq),
             (Some(_), _) => return Err(foreign_cursor()),
         };
-        Ok(SequenceBounds {
-            rows,
-            after,
-            order: self.order,
-        })
+        Ok(SequenceBounds { rows, after, order })
     }
 
     /// The checked bounds for a list by id.
     pub(crate) fn by_id(&self, most: u32) -> Result<IdBounds, StateStoreError> {
         let rows = self.checked_rows(most)?;
-        let after = match &self.after {
-            None => None,
-            Some(Cursor(Position::AfterId(id))) => Some(id.clone()),
-            Some(_) => return Err(foreign_cursor()),
+        let order = self.order.unwrap_or(Order::Ascending);
+        let after = match (&self.after, order) {
+            (None, _) => None,
+            (Some(Cursor(Position::BeforeId(id))), Order::Descending)
+            | (Some(Cursor(Position::AfterId(id))), Order::Ascending) => Some(id.clone()),
+            (Some(_), _) => return Err(foreign_cursor()),
         };
-        Ok(IdBounds { rows, after })
+        Ok(IdBounds { rows, after, order })
     }
 
     fn checked_rows(&self, most: u32) -> Result<usize, StateStoreError> {
@@ -163,7 +169,7 @@ impl SequenceBounds {
         Self {
             rows,
             after: None,
-            order: Order::NewestFirst,
+            order: Order::Descending,
         }
     }
 }
@@ -173,6 +179,18 @@ impl SequenceBounds {
 pub(crate) struct IdBounds {
     pub(crate) rows: usize,
     pub(crate) after: Option<String>,
+    pub(crate) order: Order,
+}
+
+impl IdBounds {
+    /// The first rows of an unpaged list.
+    pub(crate) fn first(rows: usize) -> Self {
+        Self {
+            rows,
+            after: None,
+            order: Order::Ascending,
+        }
+    }
 }
 
 /// How many rows to ask for: one more than wanted, to know whether more follow.
@@ -205,17 +223,18 @@ impl<T> Page<T> {
     pub(crate) fn by_sequence(
         items: Vec<T>,
         bounds: SequenceBounds,
-        seq: impl FnOnce(&T) -> i64,
+        seq: impl FnOnce(&T) -> Seq,
     ) -> Self {
         Self::cut(items, bounds.rows, |last| match bounds.order {
-            Order::NewestFirst => Position::Before(seq(last)),
-            Order::OldestFirst => Position::After(seq(last)),
+            Order::Descending => Position::Before(seq(last).get()),
+            Order::Ascending => Position::After(seq(last).get()),
         })
     }
 
     pub(crate) fn by_id(items: Vec<T>, bounds: &IdBounds, id: impl FnOnce(&T) -> &str) -> Self {
-        Self::cut(items, bounds.rows, |last| {
-            Position::AfterId(id(last).to_owned())
+        Self::cut(items, bounds.rows, |last| match bounds.order {
+            Order::Descending => Position::BeforeId(id(last).to_owned()),
+            Order::Ascending => Position::AfterId(id(last).to_owned()),
         })
     }
 }
@@ -264,7 +283,13 @@ mod tests {
     proptest! {
         #[test]
         fn a_cursor_reads_back_from_its_text(seq in any::<i64>(), id in "\\PC{1,20}") {
-            for position in [Position::Before(seq), Position::After(seq), Position::AfterId(id)] {
+            let positions = [
+                Position::Before(seq),
+                Position::After(seq),
+                Position::BeforeId(id.clone()),
+                Position::AfterId(id),
+            ];
+            for position in positions {
                 let cursor = Cursor(position);
                 prop_assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
             }

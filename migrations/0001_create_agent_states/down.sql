@@ -1,2 +1,3 @@
 DROP TABLE agent_states;
 PRAGMA application_id = 0;
+DROP TABLE migration_fingerprints;

@@ -2,6 +2,13 @@
 -- 1145393996 is 'DESL' in ASCII: `file` and the store know our files by it.
 PRAGMA application_id = 1145393996;
 
+-- From which text each migration was applied: migrations may still be edited before the first release, and a file that an
+-- older text made must not half fit.
+CREATE TABLE migration_fingerprints (
+    version TEXT PRIMARY KEY NOT NULL,
+    fingerprint TEXT NOT NULL
+);
+
 CREATE TABLE agent_states (
     key TEXT PRIMARY KEY NOT NULL,
     namespace TEXT NOT NULL DEFAULT '',
@@ -22,3 +29,4 @@ CREATE TABLE agent_states (
         AND typeof(created_at) = 'integer' AND typeof(updated_at) = 'integer'
         AND typeof(revision) = 'integer' AND typeof(recorded_at) = 'integer')
 );
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0001', '4c5576f1bb28af4654288a8548bcc105');

@@ -21,3 +21,4 @@ CREATE TRIGGER state_transitions_are_final BEFORE UPDATE ON state_transitions
 BEGIN
     SELECT RAISE(ABORT, 'state_transitions is append-only');
 END;
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0002', '6b30239bffad6f65ed7f4a79473ba54b');

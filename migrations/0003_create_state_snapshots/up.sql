@@ -20,3 +20,4 @@ CREATE TABLE state_snapshots (
         AND typeof(created_at) = 'integer' AND typeof(expires_at) IN ('integer', 'null')
         AND typeof(revision) = 'integer' AND typeof(recorded_at) = 'integer')
 );
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0003', '9e16da43208bdb9d7a698ad0d8e62c41');

@@ -22,3 +22,4 @@ CREATE TRIGGER events_are_final BEFORE UPDATE ON events
 BEGIN
     SELECT RAISE(ABORT, 'events is append-only');
 END;
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0004', '3adfe24dc1e76a1933d9b420c01c06ec');

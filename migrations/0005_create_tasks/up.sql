@@ -18,3 +18,4 @@ CREATE TABLE tasks (
     CHECK (typeof(created_at) = 'integer' AND typeof(updated_at) = 'integer'
         AND typeof(revision) = 'integer' AND typeof(recorded_at) = 'integer')
 );
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0005', 'c49eb37bcd0fba3b493502d42f800794');

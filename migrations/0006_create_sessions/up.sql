@@ -19,3 +19,4 @@ CREATE TABLE sessions (
         AND typeof(created_at) = 'integer' AND typeof(updated_at) = 'integer'
         AND typeof(revision) = 'integer' AND typeof(recorded_at) = 'integer')
 );
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0006', 'f2a559c7b01e0e95a0db23965b9bebbd');

@@ -28,3 +28,4 @@ DROP INDEX state_transitions_by_sequence;
 DROP INDEX agent_states_by_update;
 DROP INDEX agent_states_by_status;
 DROP INDEX agent_states_by_agent;
+DELETE FROM migration_fingerprints WHERE version = '0007';

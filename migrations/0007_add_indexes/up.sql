@@ -35,3 +35,4 @@ CREATE INDEX sessions_by_status ON sessions (namespace, status) WHERE NOT is_del
 CREATE INDEX sessions_by_agent ON sessions (namespace, agent_id) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_agent_status ON sessions (namespace, agent_id, status) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_agent_time ON sessions (namespace, agent_id, started_at, is_deleted) WHERE NOT is_deleted;
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0007', 'bea8235ceeeb2dff4b7c4d017b613e38');

@@ -20,3 +20,4 @@ BEGIN
 END;
 
 INSERT INTO events_search (events_search) VALUES ('rebuild');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0008', '8967027f5733b857754c16352714a0a7');

@@ -5,3 +5,4 @@ CREATE TABLE revision_floors (
     revision BIGINT NOT NULL CHECK (typeof(revision) = 'integer'),
     PRIMARY KEY (namespace, aggregate)
 );
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0009', '277812d0f2cd392973ecc3ccadf3ebed');

@@ -129,7 +129,7 @@ impl StoreOptions {
 
     /// Bytes that the write-ahead log may grow to while reads that stay open keep it from being moved into the database
     /// (1 GiB). Writes above it are refused with [`WalFull`](StateStoreError::WalFull) until such a read ends. The log may grow
-    /// beyond it by what is being written when it is reached. Without such a read it begins anew at 16 MiB, under many
+    /// beyond it by what is being written when it is reached. Without such a read it begins again at 16 MiB, under many
     /// inserts at up to some 60 MiB.
     #[must_use]
     pub fn wal_limit(mut self, bytes: u64) -> Self {
@@ -199,6 +199,6 @@ impl StoreOptions {
         if self.busy_timeout.as_millis() > i32::MAX as u128 {
             return refuse("busy_timeout must not be above 24 days");
         }
-        Ok(())
+        self.limits.check()
     }
 }

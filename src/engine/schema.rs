@@ -129,16 +129,20 @@ fn read(connection: &mut SqliteConnection) -> Result<Schema, StateStoreError> {
         )));
     }
     let supported = migrations::last_version();
-    match applied.last() {
-        Some(last) if last.version > supported => Err(StateStoreError::NewerDatabase {
+    if let Some(last) = applied.last()
+        && last.version > supported
+    {
+        return Err(StateStoreError::NewerDatabase {
             database: last.version,
             supported,
-        }),
-        _ => Ok(Schema {
-            is_empty: tables.is_empty(),
-            applied,
-        }),
+        });
     }
+    let has_fingerprints = has(migrations::FINGERPRINTS);
+    migrations::check_fingerprints(connection, &applied, has_fingerprints)?;
+    Ok(Schema {
+        is_empty: tables.is_empty(),
+        applied,
+    })
 }
 
 fn tables(connection: &mut SqliteConnection) -> QueryResult<Vec<String>> {

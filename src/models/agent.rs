@@ -4,10 +4,11 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Scope;
 use super::stored::{Body, Place, STATE_DATA, StoredBody, StoredFlag, StoredInteger, StoredText};
-use super::{Scope, SnapshotRecord};
 use crate::codec::Codec;
 use crate::error::StateStoreError;
+use crate::numbers::Revision;
 use crate::page::TimeRange;
 use crate::schema::agent_states;
 
@@ -31,7 +32,7 @@ pub struct AgentState {
     pub created_at: i64,
     /// When this state was made, in Unix seconds.
     pub updated_at: i64,
-    /// The application's own format version of `state_data`, stored as given.
+    /// The application's own format version of `state_data`, stored as it is.
     pub version: i64,
 }
 
@@ -46,8 +47,8 @@ pub struct AgentRecord {
     pub key: String,
     /// The prefix.
     pub namespace: String,
-    /// Raised by one at every write of the row.
-    pub revision: i64,
+    /// Which write of the row this is.
+    pub revision: Revision,
     /// When the store wrote the row, in microseconds since the Unix epoch.
     pub recorded_at: i64,
     /// Whether the agent is soft-deleted.
@@ -132,27 +133,6 @@ impl NewAgent {
             recorded_at: scope.clock.now().micros,
         })
     }
-
-    /// The state that a snapshot holds, as of now.
-    pub(crate) fn restored(
-        scope: &Scope,
-        snapshot: SnapshotRecord,
-    ) -> Result<Self, StateStoreError> {
-        let now = scope.clock.now().seconds;
-        Self::prepare(
-            scope,
-            &AgentState {
-                agent_id: snapshot.agent_id,
-                name: snapshot.name,
-                status: snapshot.status,
-                metadata: snapshot.metadata,
-                state_data: snapshot.state_data,
-                created_at: now,
-                updated_at: now,
-                version: snapshot.version,
-            },
-        )
-    }
 }
 
 /// A row of `agent_states`.
@@ -200,7 +180,7 @@ impl AgentRow {
                 version: self.version.integer(place, "version")?,
             },
             namespace: self.namespace.text(place, "namespace")?,
-            revision: self.revision.integer(place, "revision")?,
+            revision: self.revision.integer(place, "revision")?.into(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             is_deleted: self.is_deleted.flag(place, "is_deleted")?,
             codec,

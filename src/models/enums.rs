@@ -134,6 +134,17 @@ impl SessionStatus {
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Active | Self::Suspended)
     }
+
+    /// Refuses a status that isn't an end.
+    pub(crate) fn require_final(self) -> Result<Self, StateStoreError> {
+        if self.is_final() {
+            return Ok(self);
+        }
+        Err(StateStoreError::invalid(
+            "session status",
+            format!("{self} is not an end"),
+        ))
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::stored::{Place, StoredInteger, StoredText};
 use super::{ActorType, Scope};
 use crate::error::StateStoreError;
+use crate::numbers::Seq;
 use crate::page::TimeRange;
 use crate::schema::events;
 
@@ -46,7 +47,7 @@ pub struct EventRecord {
     #[serde(flatten)]
     pub event: Event,
     /// Its place in the order of all events.
-    pub seq: i64,
+    pub seq: Seq,
     /// The prefix.
     pub namespace: String,
     /// When the store wrote the row, in Unix seconds of its clock.
@@ -197,7 +198,7 @@ impl EventRow {
                 metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
                 git_commit: place.optional(self.git_commit, "git_commit", StoredText::text)?,
             },
-            seq: self.seq.integer(place, "seq")?,
+            seq: self.seq.integer(place, "seq")?.into(),
             namespace: self.namespace.text(place, "namespace")?,
             created_at: self.created_at.integer(place, "created_at")?,
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,

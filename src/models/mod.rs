@@ -21,7 +21,7 @@ pub(crate) use session::{NewSession, SessionRow};
 pub use session::{Session, SessionFilter, SessionRecord};
 pub(crate) use snapshot::{NewSnapshot, SnapshotChange, SnapshotRow, SnapshotSummary};
 pub use snapshot::{SnapshotFilter, SnapshotOptions, SnapshotRecord};
-pub(crate) use stored::{Place, StoredFlag, StoredInteger};
+pub(crate) use stored::{Place, StoredFlag, StoredInteger, StoredText};
 pub(crate) use task::{NewTask, TaskRow};
 pub use task::{Task, TaskFilter, TaskRecord};
 pub(crate) use transition::{NewTransition, TransitionRow};

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::stored::{Place, StoredFlag, StoredInteger, StoredText};
 use super::{Scope, SessionStatus};
 use crate::error::StateStoreError;
+use crate::numbers::{Revision, Seq};
 use crate::page::TimeRange;
 use crate::schema::sessions;
 
@@ -25,7 +26,8 @@ pub struct Session {
     pub id: String,
     /// The agent, which need not exist (512 bytes).
     pub agent_id: String,
-    /// When it began, in Unix seconds; the store's clock at the start where it isn't given.
+    /// When it began, in Unix seconds. Where the caller leaves it out, a new session begins now, by the store's clock, and one that
+    /// is saved again keeps the time that is stored.
     pub started_at: Option<i64>,
     /// When it ended, in Unix seconds; `None` while it is under way.
     pub ended_at: Option<i64>,
@@ -64,27 +66,51 @@ impl Session {
     }
 }
 
-/// A session with what the store keeps beside it.
+/// A session as it is stored, with what the store keeps beside it.
+///
+/// To change and save it again, make a [`Session`] of it: `Session::from(record)`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SessionRecord {
-    /// The session; its `started_at` is always set.
-    #[serde(flatten)]
-    pub session: Session,
+    /// Its id.
+    pub id: String,
+    /// The agent.
+    pub agent_id: String,
+    /// When it began, in Unix seconds.
+    pub started_at: i64,
+    /// When it ended, in Unix seconds; `None` while it is under way.
+    pub ended_at: Option<i64>,
+    /// What has become of it.
+    pub status: SessionStatus,
+    /// Anything, as JSON.
+    pub metadata: Option<Value>,
     /// Its place in the order in which sessions were first started.
-    pub seq: i64,
+    pub seq: Seq,
     /// The prefix.
     pub namespace: String,
     /// When the row was first written, in Unix seconds of the store's clock.
     pub created_at: i64,
     /// When the session was last started, touched or ended, in Unix seconds of the store's clock.
     pub updated_at: i64,
-    /// Raised by one at every write of the row.
-    pub revision: i64,
+    /// Which write of the row this is.
+    pub revision: Revision,
     /// When the store wrote the row, in microseconds since the Unix epoch.
     pub recorded_at: i64,
     /// Whether the session is soft-deleted.
     pub is_deleted: bool,
+}
+
+impl From<SessionRecord> for Session {
+    fn from(record: SessionRecord) -> Self {
+        Self {
+            id: record.id,
+            agent_id: record.agent_id,
+            started_at: Some(record.started_at),
+            ended_at: record.ended_at,
+            status: record.status,
+            metadata: record.metadata,
+        }
+    }
 }
 
 /// Which sessions a list holds; by default all that aren't deleted.
@@ -135,6 +161,9 @@ pub(crate) struct NewSession {
     pub(crate) id: String,
     pub(crate) agent_id: String,
     pub(crate) started_at: i64,
+    /// As the caller gave it.
+    #[diesel(skip_insertion)]
+    pub(crate) given_start: Option<i64>,
     pub(crate) ended_at: Option<i64>,
     pub(crate) status: SessionStatus,
     pub(crate) metadata: Option<String>,
@@ -161,6 +190,7 @@ impl NewSession {
             id: limits.id("session_id", &session.id)?.to_owned(),
             agent_id: limits.id("agent_id", &session.agent_id)?.to_owned(),
             started_at: session.started_at.unwrap_or(now.seconds),
+            given_start: session.started_at,
             ended_at: session.ended_at,
             status: session.status,
             metadata: limits.optional_metadata(session.metadata.as_ref())?,
@@ -198,21 +228,19 @@ impl SessionRow {
             key: &id,
         };
         Ok(SessionRecord {
-            session: Session {
-                agent_id: self.agent_id.text(place, "agent_id")?,
-                started_at: Some(self.started_at.integer(place, "started_at")?),
-                ended_at: place.optional(self.ended_at, "ended_at", StoredInteger::integer)?,
-                status: self.status.parse(place, "status")?,
-                metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
-                id: id.clone(),
-            },
-            seq: self.seq.integer(place, "seq")?,
+            agent_id: self.agent_id.text(place, "agent_id")?,
+            started_at: self.started_at.integer(place, "started_at")?,
+            ended_at: place.optional(self.ended_at, "ended_at", StoredInteger::integer)?,
+            status: self.status.parse(place, "status")?,
+            metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
+            seq: self.seq.integer(place, "seq")?.into(),
             namespace: self.namespace.text(place, "namespace")?,
             created_at: self.created_at.integer(place, "created_at")?,
             updated_at: self.updated_at.integer(place, "updated_at")?,
-            revision: self.revision.integer(place, "revision")?,
+            revision: self.revision.integer(place, "revision")?.into(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             is_deleted: self.is_deleted.flag(place, "is_deleted")?,
+            id: id.clone(),
         })
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Scope;
 use super::stored::{Place, STATE_DATA, StoredBody, StoredInteger, StoredText};
 use crate::error::StateStoreError;
+use crate::numbers::{Revision, Seq};
 use crate::page::TimeRange;
 use crate::schema::state_snapshots;
 
@@ -15,7 +16,7 @@ use crate::schema::state_snapshots;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SnapshotRecord {
-    /// Its id, given by the store (UUIDv7).
+    /// Its id, made by the store (UUIDv7).
     pub id: String,
     /// The agent.
     pub agent_id: String,
@@ -36,11 +37,11 @@ pub struct SnapshotRecord {
     /// The first Unix second at which it no longer counts; `None` for never.
     pub expires_at: Option<i64>,
     /// Its place in the order of all snapshots.
-    pub seq: i64,
+    pub seq: Seq,
     /// The prefix.
     pub namespace: String,
-    /// Raised by one at every write of the row.
-    pub revision: i64,
+    /// Which write of the row this is.
+    pub revision: Revision,
     /// When the store wrote the row, in microseconds since the Unix epoch.
     pub recorded_at: i64,
 }
@@ -206,9 +207,9 @@ impl SnapshotRow {
             description: place.optional(self.description, "description", StoredText::text)?,
             created_at: self.created_at.integer(place, "created_at")?,
             expires_at: place.optional(self.expires_at, "expires_at", StoredInteger::integer)?,
-            seq: self.seq.integer(place, "seq")?,
+            seq: self.seq.integer(place, "seq")?.into(),
             namespace: self.namespace.text(place, "namespace")?,
-            revision: self.revision.integer(place, "revision")?,
+            revision: self.revision.integer(place, "revision")?.into(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             id: id.clone(),
         })

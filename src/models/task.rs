@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::stored::{Place, StoredFlag, StoredInteger, StoredText};
 use super::{Scope, TaskStatus};
 use crate::error::StateStoreError;
+use crate::numbers::{Revision, Seq};
 use crate::page::TimeRange;
 use crate::schema::tasks;
 
@@ -43,11 +44,11 @@ pub struct TaskRecord {
     #[serde(flatten)]
     pub task: Task,
     /// Its place in the order in which tasks were first saved.
-    pub seq: i64,
+    pub seq: Seq,
     /// The prefix.
     pub namespace: String,
-    /// Raised by one at every write of the row.
-    pub revision: i64,
+    /// Which write of the row this is.
+    pub revision: Revision,
     /// When the store wrote the row, in microseconds since the Unix epoch.
     pub recorded_at: i64,
     /// Whether the task is soft-deleted.
@@ -165,9 +166,9 @@ impl TaskRow {
                 updated_at: self.updated_at.integer(place, "updated_at")?,
                 metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
             },
-            seq: self.seq.integer(place, "seq")?,
+            seq: self.seq.integer(place, "seq")?.into(),
             namespace: self.namespace.text(place, "namespace")?,
-            revision: self.revision.integer(place, "revision")?,
+            revision: self.revision.integer(place, "revision")?.into(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             is_deleted: self.is_deleted.flag(place, "is_deleted")?,
         })

@@ -10,6 +10,7 @@ use super::stored::{
     Body, Place, STATE_AFTER, STATE_BEFORE, StoredBody, StoredInteger, StoredText,
 };
 use crate::error::StateStoreError;
+use crate::numbers::Seq;
 use crate::page::TimeRange;
 use crate::schema::state_transitions;
 
@@ -17,7 +18,7 @@ use crate::schema::state_transitions;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StateTransition {
-    /// Its id, given by the store (UUIDv7).
+    /// Its id, made by the store (UUIDv7).
     pub id: Uuid,
     /// The agent, which need not exist.
     pub agent_id: String,
@@ -41,7 +42,7 @@ pub struct TransitionRecord {
     #[serde(flatten)]
     pub transition: StateTransition,
     /// Its place in the order of all transitions.
-    pub seq: i64,
+    pub seq: Seq,
     /// The prefix.
     pub namespace: String,
     /// When the store wrote the row, in microseconds since the Unix epoch.
@@ -206,7 +207,7 @@ impl TransitionRow {
                 timestamp: self.timestamp.integer(place, "timestamp")?,
                 metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
             },
-            seq: self.seq.integer(place, "seq")?,
+            seq: self.seq.integer(place, "seq")?.into(),
             namespace: self.namespace.text(place, "namespace")?,
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
         })

@@ -1,272 +1,158 @@
-//! Events: append-only.
+//! The events: the list of methods.
 
-use std::convert::identity;
-
-use diesel::prelude::*;
-use diesel::sqlite::Sqlite;
 use uuid::Uuid;
 
-use super::dialect::{Matching, UnindexedNumber, UnindexedText, changes, last_insert_rowid};
-use super::prepared::prepared;
-use super::search::events_search;
-use super::{Connection, in_sequence, page_of, search, whole_list};
-use crate::commit_notes::CommitNotes;
-use crate::error::StateStoreError;
-use crate::expected::Expected;
-use crate::models::{Event, EventFilter, EventRecord, EventRow, NewEvent, Scope};
-use crate::page::{Page, PageRequest, SequenceBounds};
-use crate::schema::events;
+use super::methods::repository;
+use crate::models::{Event, EventFilter, EventRecord, NewEvent};
+use crate::numbers::Seq;
+use crate::page::{Page, PageRequest};
 
-/// A boxed query over `events`, cut down to the namespace and the filter. Its columns are wrapped in `$text` or `$number`.
-macro_rules! restricted {
-    ($query:expr, $scope:expr, $filter:expr, $text:path, $number:path) => {{
-        let (scope, filter): (&Scope, &EventFilter) = ($scope, $filter);
-        let limits = &scope.limits;
-        let namespace = scope.namespace.as_str().to_owned();
-        let mut query = $query.filter($text(events::namespace).eq(namespace));
-        if let Some(session_id) = &filter.session_id {
-            let session_id = limits.id("session_id", session_id)?.to_owned();
-            query = query.filter($text(events::session_id).eq(session_id));
+macro_rules! event_methods {
+    ($make:ident) => {
+        $make! {
+            events: Events, EventReader, EventRepository, EventTable, "The events";
+            reads {
+                /// Returns an event; `None` where there is none.
+                ///
+                /// # Errors
+                /// `Corrupt` for a row that can't be decoded.
+                example [
+                    /// ```
+                    /// # descartes_state_testing::example(async |store| {
+                    /// # let event = descartes_state_testing::event("what happened");
+                    /// store.events().append(&event).await?;
+                    /// let record = store.events().get(&event.id).await?.expect("it was appended");
+                    /// assert_eq!(record.event, event);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                one fn get(id: &Uuid) -> Option<EventRecord> {
+                    |_scope| id.to_string() => |table, id| table.find(id)
+                }
+
+                /// Returns a page of events, newest first unless the page asks for another order.
+                ///
+                /// # Errors
+                /// `InvalidInput` or `TooLarge` for a bad filter or page, `Corrupt` for a row that can't be decoded.
+                example [
+                    /// ```
+                    /// use descartes_state::page::Order;
+                    /// use descartes_state::{EventFilter, PageRequest};
+                    ///
+                    /// # descartes_state_testing::example(async |store| {
+                    /// let of_session = EventFilter::default().session("session_001");
+                    /// let oldest = PageRequest::new(100).order(Order::Ascending);
+                    /// for record in store.events().list(&of_session, &oldest).await?.items {
+                    ///     println!("{}: {}", record.seq, record.event.content);
+                    /// }
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                many fn list(filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
+                    |_scope| (filter.clone(), page.clone()) => |table, (filter, page)| table.list(filter, page)
+                }
+
+                /// Returns a page of the events whose content holds every word of the text, newest first unless the page asks
+                /// for another order.
+                ///
+                /// The text is plain words, whatever characters it holds: case and accents don't count, and words that are
+                /// written together (`a-b`, `it's`) must stand together. A text without a letter or digit finds nothing.
+                ///
+                /// # Errors
+                /// `TooLarge` for a text above [`Limits::search_bytes`](crate::Limits::search_bytes) (4 KiB), `InvalidInput` or
+                /// `TooLarge` for a bad filter or page, `Corrupt` for a row that can't be decoded.
+                example [
+                    /// ```
+                    /// use descartes_state::{EventFilter, PageRequest};
+                    ///
+                    /// # descartes_state_testing::example(async |store| {
+                    /// # store.events().append(&descartes_state_testing::event("The task is complete")).await?;
+                    /// let everywhere = EventFilter::default();
+                    /// let hits = store.events().search("task COMPLETE", &everywhere, &PageRequest::new(10)).await?;
+                    /// assert_eq!(hits.items.len(), 1);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                many fn search(text: &str, filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
+                    |scope| (scope.limits.search(text)?.to_owned(), filter.clone(), page.clone())
+                        => |table, (text, filter, page)| table.search(text, filter, page)
+                }
+
+                /// Returns how many events the filter picks, in rows.
+                ///
+                /// # Errors
+                /// `InvalidInput` or `TooLarge` for a bad filter.
+                example [
+                    /// ```
+                    /// use descartes_state::EventFilter;
+                    ///
+                    /// # descartes_state_testing::example(async |store| {
+                    /// let notes = store.events().count(&EventFilter::default().event_type("note")).await?;
+                    /// assert_eq!(notes, 0);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                many fn count(filter: &EventFilter) -> i64 {
+                    |_scope| filter.clone() => |table, filter| table.count(filter)
+                }
+            }
+            writes {
+                /// Appends an event; returns its sequence number. An event that is stored already, with the same content, is
+                /// left as it is.
+                ///
+                /// # Errors
+                /// `Conflict` where the id holds other content; `InvalidInput` or `TooLarge` for a bad field.
+                example [
+                    /// ```
+                    /// # descartes_state_testing::example(async |store| {
+                    /// # let event = descartes_state_testing::event("what happened");
+                    /// let seq = store.events().append(&event).await?;
+                    /// assert_eq!(store.events().append(&event).await?, seq);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                SingleStatement fn append(event: &Event) -> Seq {
+                    |scope| NewEvent::prepare(scope, event)? => |table, row| table.put(row)
+                }
+
+                /// Appends many events in their order; returns the sequence number of each. The store's handle appends all or
+                /// none; within a transaction of the caller's, an error leaves those before it to be rolled back by the caller.
+                ///
+                /// # Errors
+                /// As [`append`](Self::append), and `TooLarge` above [`Limits::bulk_rows`](crate::Limits::bulk_rows) (100,000).
+                example [
+                    /// ```
+                    /// # descartes_state_testing::example(async |store| {
+                    /// # let events = ["one", "two"].map(descartes_state_testing::event);
+                    /// let numbers = store.events().append_all(&events).await?;
+                    /// assert!(numbers[0] < numbers[1]);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                Bulk fn append_all(events: &[Event]) -> Vec<Seq> {
+                    |scope| NewEvent::prepare_all(scope, events)? => |table, rows| table.put_all(rows)
+                }
+
+                /// Removes the events whose `timestamp` is before this Unix second, from the search too; returns how many, in
+                /// rows.
+                ///
+                /// # Errors
+                /// Only the database's.
+                example [
+                    /// ```
+                    /// # descartes_state_testing::example(async |store| {
+                    /// let removed = store.events().purge_before(1_700_000_000).await?;
+                    /// assert_eq!(removed, 0);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                Bulk fn purge_before(seconds: i64) -> usize {
+                    |_scope| seconds => |table, seconds| table.purge_before(*seconds)
+                }
+            }
         }
-        if let Some(event_type) = &filter.event_type {
-            let event_type = limits.id("event_type", event_type)?.to_owned();
-            query = query.filter($text(events::event_type).eq(event_type));
-        }
-        if let Some(actor_id) = &filter.actor_id {
-            let actor_id = limits.id("actor_id", actor_id)?.to_owned();
-            query = query.filter($text(events::actor_id).eq(actor_id));
-        }
-        if let Some(from) = filter.time.from {
-            query = query.filter($number(events::timestamp).ge(from));
-        }
-        if let Some(until) = filter.time.until {
-            query = query.filter($number(events::timestamp).lt(until));
-        }
-        query
-    }};
+    };
 }
+pub(crate) use event_methods;
 
-/// The events, within one transaction and namespace.
-pub struct EventRepository<'t> {
-    connection: &'t mut Connection,
-    scope: &'t Scope,
-    notes: &'t mut CommitNotes,
-    is_read_only: bool,
-}
-
-impl<'t> EventRepository<'t> {
-    pub(super) fn new(
-        connection: &'t mut Connection,
-        scope: &'t Scope,
-        notes: &'t mut CommitNotes,
-        is_read_only: bool,
-    ) -> Self {
-        Self {
-            connection,
-            scope,
-            notes,
-            is_read_only,
-        }
-    }
-
-    /// Appends an event; gives its sequence number. An event that is stored already, with the same content, is left as
-    /// it is.
-    ///
-    /// # Errors
-    /// `Conflict` where the id holds other content; `InvalidInput` or `TooLarge` for a bad field.
-    pub fn append(&mut self, event: &Event) -> Result<i64, StateStoreError> {
-        let row = NewEvent::prepare(self.scope, event)?;
-        self.put(&row)
-    }
-
-    /// Appends many events, in their order; gives the sequence number of each. Rolling back on an error is the caller's
-    /// part inside a transaction.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append), and `TooLarge` above the `bulk_rows` of [`Limits`](crate::Limits).
-    pub fn append_all(&mut self, events: &[Event]) -> Result<Vec<i64>, StateStoreError> {
-        let rows = NewEvent::prepare_all(self.scope, events)?;
-        self.put_all(&rows)
-    }
-
-    pub(crate) fn put_all(&mut self, rows: &[NewEvent]) -> Result<Vec<i64>, StateStoreError> {
-        rows.iter().map(|row| self.put(row)).collect()
-    }
-
-    pub(crate) fn put(&mut self, row: &NewEvent) -> Result<i64, StateStoreError> {
-        let insert = diesel::insert_into(events::table)
-            .values(row)
-            .on_conflict((events::namespace, events::id))
-            .do_nothing();
-        prepared!(insert).write(self.connection)?;
-        let (changes, seq): (i64, i64) =
-            diesel::select((changes(), last_insert_rowid())).get_result(self.connection)?;
-        if changes > 0 {
-            self.notes.appended_events = true;
-            return Ok(seq);
-        }
-        match self.find(&row.id)? {
-            Some(stored) if row.says_the_same_as(&stored.event) => Ok(stored.seq),
-            // Appended rows never change: each stays at its first revision.
-            _ => Err(StateStoreError::Conflict {
-                entity: "event",
-                id: row.id.clone(),
-                expected: Expected::Absent,
-                actual: 1,
-            }),
-        }
-    }
-
-    /// An event; `None` where there is none.
-    ///
-    /// # Errors
-    /// `Corrupt` for a row that can't be decoded.
-    pub fn get(&mut self, id: &Uuid) -> Result<Option<EventRecord>, StateStoreError> {
-        self.find(&id.to_string())
-    }
-
-    /// A page of events.
-    ///
-    /// # Errors
-    /// `InvalidInput` or `TooLarge` for a bad filter or page.
-    pub fn list(
-        &mut self,
-        filter: &EventFilter,
-        page: &PageRequest,
-    ) -> Result<Page<EventRecord>, StateStoreError> {
-        let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
-        let rows = self.load(query)?;
-        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
-    }
-
-    /// Every event that the filter picks, newest first.
-    pub(crate) fn all(&mut self, filter: &EventFilter) -> Result<Vec<Event>, StateStoreError> {
-        let limit = self.scope.limits.list_rows;
-        let bounds = SequenceBounds::newest(limit);
-        let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
-        let rows = whole_list(self.load(query)?, limit, "events().list(..)")?;
-        Ok(rows.into_iter().map(|record| record.event).collect())
-    }
-
-    /// A page of the events whose content holds every word of the text.
-    ///
-    /// The text is plain words, whatever characters it holds: case and accents don't count, and words that are written
-    /// together (`a-b`, `it's`) must stand together. A text without a letter or digit finds nothing.
-    ///
-    /// # Errors
-    /// `TooLarge` for a text above `search_bytes`, `InvalidInput` or `TooLarge` for a bad filter or page.
-    pub fn search(
-        &mut self,
-        text: &str,
-        filter: &EventFilter,
-        page: &PageRequest,
-    ) -> Result<Page<EventRecord>, StateStoreError> {
-        let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let rows = self.find_words(text, filter, bounds)?;
-        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
-    }
-
-    /// Every event whose content holds every word of the text, newest first.
-    pub(crate) fn search_all(&mut self, text: &str) -> Result<Vec<Event>, StateStoreError> {
-        let limit = self.scope.limits.list_rows;
-        let bounds = SequenceBounds::newest(limit);
-        let rows = self.find_words(text, &EventFilter::default(), bounds)?;
-        let rows = whole_list(rows, limit, "events().search(..)")?;
-        Ok(rows.into_iter().map(|record| record.event).collect())
-    }
-
-    /// How many events there are.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a bad filter.
-    pub fn count(&mut self, filter: &EventFilter) -> Result<i64, StateStoreError> {
-        Ok(self.matching(filter)?.count().get_result(self.connection)?)
-    }
-
-    /// Removes the events whose `timestamp` is before this Unix second, from the search too; gives how many.
-    ///
-    /// # Errors
-    /// Only the database's.
-    pub fn purge_before(&mut self, seconds: i64) -> Result<usize, StateStoreError> {
-        let namespace = self.scope.namespace.as_str();
-        let old = events::table
-            .filter(events::namespace.eq(namespace))
-            .filter(events::timestamp.lt(seconds));
-        Ok(diesel::delete(old).execute(self.connection)?)
-    }
-
-    fn find(&mut self, id: &str) -> Result<Option<EventRecord>, StateStoreError> {
-        events::table
-            .filter(events::namespace.eq(self.scope.namespace.as_str()))
-            .filter(events::id.eq(id))
-            .select(EventRow::as_select())
-            .get_result(self.connection)
-            .optional()?
-            .map(EventRow::decode)
-            .transpose()
-    }
-
-    fn find_words(
-        &mut self,
-        text: &str,
-        filter: &EventFilter,
-        bounds: SequenceBounds,
-    ) -> Result<Vec<EventRecord>, StateStoreError> {
-        let text = self.scope.limits.search(text)?;
-        let namespace = &self.scope.namespace;
-        let is_shared = search::is_shared(self.connection, namespace)?;
-        let Some(expression) = search::expression(is_shared.then_some(namespace), text) else {
-            return Ok(Vec::new());
-        };
-        // Through the connection, the caller may have written some.
-        let may_be_unindexed = self.notes.appended_events || self.notes.lent_connection;
-        if may_be_unindexed && !self.is_read_only {
-            search::index_new_events(self.connection)?;
-            self.notes.appended_events = false;
-        }
-        let hits = events_search::table
-            .inner_join(events::table.on(events::seq.eq(events_search::rowid)))
-            .filter(events_search::whole_row.matches(expression))
-            .select(EventRow::as_select())
-            .into_boxed();
-        // No index of `events` is to serve here: SQLite would begin there, ask the search for each row, and sort.
-        let hits = restricted!(
-            hits,
-            self.scope,
-            filter,
-            UnindexedText::new,
-            UnindexedNumber::new
-        );
-        page_of!(hits, events_search::rowid, events_search::rowid, bounds)
-            .load::<EventRow>(self.connection)?
-            .into_iter()
-            .map(EventRow::decode)
-            .collect()
-    }
-
-    fn load(
-        &mut self,
-        query: events::BoxedQuery<'_, Sqlite>,
-    ) -> Result<Vec<EventRecord>, StateStoreError> {
-        query
-            .select(EventRow::as_select())
-            .load(self.connection)?
-            .into_iter()
-            .map(EventRow::decode)
-            .collect()
-    }
-
-    fn matching(
-        &self,
-        filter: &EventFilter,
-    ) -> Result<events::BoxedQuery<'static, Sqlite>, StateStoreError> {
-        Ok(restricted!(
-            events::table.into_boxed(),
-            self.scope,
-            filter,
-            identity,
-            identity
-        ))
-    }
-}
+event_methods!(repository);

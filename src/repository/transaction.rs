@@ -1,91 +1,121 @@
-//! An open transaction, and the repositories over it.
+//! An open transaction, and the aggregates within it.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
-use crate::commit_notes::CommitNotes;
-use crate::models::Scope;
+use diesel::SqliteConnection;
 
 use super::{
-    AgentRepository, EventRepository, SessionRepository, SnapshotRepository, TaskRepository,
-    TransitionRepository,
+    AgentReader, AgentRepository, Backend, EventReader, EventRepository, SessionReader,
+    SessionRepository, SnapshotReader, SnapshotRepository, TaskReader, TaskRepository,
+    TransitionReader, TransitionRepository,
 };
+use crate::error::StateStoreError;
 
-/// The connection that every repository names; a second backend would compile the same bodies over another.
-pub(crate) type Connection = diesel::SqliteConnection;
+/// An open transaction that reads: all of it sees one snapshot of the database.
+///
+/// [`SqliteStateStore::read`](crate::SqliteStateStore::read) hands it to a closure. A [`Transaction`] is one too, so that a
+/// function that only reads serves both.
+pub struct ReadTransaction<'a> {
+    backend: Backend<'a>,
+}
 
 /// An open transaction over all six aggregates of one namespace, and over the Diesel connection.
 ///
-/// [`SqliteStateStore::transact`](crate::SqliteStateStore::transact) and
-/// [`read`](crate::SqliteStateStore::read) hand it to a closure. The store commits when the closure gives `Ok`, and
-/// rolls everything back when it gives `Err` or panics.
+/// [`SqliteStateStore::transact`](crate::SqliteStateStore::transact) hands it to a closure. The store commits when the
+/// closure returns `Ok`, and rolls everything back when it returns `Err` or panics.
 pub struct Transaction<'a> {
-    connection: &'a mut Connection,
-    scope: &'a Scope,
-    notes: &'a mut CommitNotes,
-    is_read_only: bool,
+    reads: ReadTransaction<'a>,
+}
+
+/// The methods that return an aggregate.
+macro_rules! aggregates {
+    ($($noun:ident -> $Reader:ident, $Repository:ident: $doc:literal;)*) => {
+        impl ReadTransaction<'_> {
+            $(
+                #[doc = $doc]
+                pub fn $noun(&mut self) -> $Reader<'_> {
+                    $Reader::new(self.backend.reborrow())
+                }
+            )*
+        }
+
+        impl Transaction<'_> {
+            $(
+                #[doc = $doc]
+                pub fn $noun(&mut self) -> $Repository<'_> {
+                    $Repository::new(self.reads.backend.reborrow())
+                }
+            )*
+        }
+    };
+}
+
+aggregates! {
+    agents -> AgentReader, AgentRepository: "Returns the states of agents.";
+    transitions -> TransitionReader, TransitionRepository: "Returns the transitions of agents' states.";
+    snapshots -> SnapshotReader, SnapshotRepository: "Returns the snapshots of agents' states.";
+    events -> EventReader, EventRepository: "Returns the events.";
+    tasks -> TaskReader, TaskRepository: "Returns the tasks.";
+    sessions -> SessionReader, SessionRepository: "Returns the sessions.";
+}
+
+impl<'a> ReadTransaction<'a> {
+    pub(crate) fn new(backend: Backend<'a>) -> Self {
+        Self { backend }
+    }
+
+    /// Returns the Diesel connection, in this transaction: for type-checked queries against [`schema`](crate::schema), and
+    /// for the application's own tables.
+    ///
+    /// It sees every namespace. Nested `connection.transaction(..)` is a savepoint; ending the outer transaction by raw SQL
+    /// is [`TransactionEscaped`](StateStoreError::TransactionEscaped).
+    ///
+    /// # Errors
+    /// `Unsupported` where the store isn't on SQLite.
+    pub fn sqlite(&mut self) -> Result<&mut SqliteConnection, StateStoreError> {
+        match &mut self.backend {
+            Backend::Sqlite(context) => Ok(context.lend_connection()),
+        }
+    }
+}
+
+impl<'a> Transaction<'a> {
+    pub(crate) fn new(backend: Backend<'a>) -> Self {
+        Self {
+            reads: ReadTransaction::new(backend),
+        }
+    }
+}
+
+impl<'a> Deref for Transaction<'a> {
+    type Target = ReadTransaction<'a>;
+
+    fn deref(&self) -> &ReadTransaction<'a> {
+        &self.reads
+    }
+}
+
+impl<'a> DerefMut for Transaction<'a> {
+    fn deref_mut(&mut self) -> &mut ReadTransaction<'a> {
+        &mut self.reads
+    }
+}
+
+impl fmt::Debug for ReadTransaction<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ReadTransaction")
+            .field("namespace", &self.backend.scope().namespace.as_str())
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Transaction<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Transaction")
-            .field("namespace", &self.scope.namespace.as_str())
+            .field("namespace", &self.reads.backend.scope().namespace.as_str())
             .finish_non_exhaustive()
-    }
-}
-
-impl<'a> Transaction<'a> {
-    pub(crate) fn new(
-        connection: &'a mut Connection,
-        scope: &'a Scope,
-        notes: &'a mut CommitNotes,
-        is_read_only: bool,
-    ) -> Self {
-        Self {
-            connection,
-            scope,
-            notes,
-            is_read_only,
-        }
-    }
-
-    /// The states of agents.
-    pub fn agents(&mut self) -> AgentRepository<'_> {
-        AgentRepository::new(self.connection, self.scope)
-    }
-
-    /// The transitions of agents' states.
-    pub fn transitions(&mut self) -> TransitionRepository<'_> {
-        TransitionRepository::new(self.connection, self.scope)
-    }
-
-    /// The snapshots of agents' states.
-    pub fn snapshots(&mut self) -> SnapshotRepository<'_> {
-        SnapshotRepository::new(self.connection, self.scope)
-    }
-
-    /// The events.
-    pub fn events(&mut self) -> EventRepository<'_> {
-        EventRepository::new(self.connection, self.scope, self.notes, self.is_read_only)
-    }
-
-    /// The tasks.
-    pub fn tasks(&mut self) -> TaskRepository<'_> {
-        TaskRepository::new(self.connection, self.scope)
-    }
-
-    /// The sessions.
-    pub fn sessions(&mut self) -> SessionRepository<'_> {
-        SessionRepository::new(self.connection, self.scope)
-    }
-
-    /// The Diesel connection, in this transaction: for type-checked queries against
-    /// [`schema`](crate::schema), and for the application's own tables.
-    ///
-    /// It sees every namespace. Nested `connection.transaction(..)` is a savepoint; ending the outer transaction by raw
-    /// SQL is [`TransactionEscaped`](crate::StateStoreError::TransactionEscaped).
-    pub fn connection(&mut self) -> &mut diesel::SqliteConnection {
-        self.notes.lent_connection = true;
-        self.connection
     }
 }

@@ -41,7 +41,8 @@ pub enum Input {
 /// secrets.
 ///
 /// ```
-/// use descartes_state::{AgentCommand, Output};
+/// use descartes_state::AgentCommand;
+/// use descartes_state::runner::Output;
 ///
 /// let command = AgentCommand::new("python3")
 ///     .args(["-m", "planner"])

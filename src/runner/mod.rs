@@ -188,7 +188,8 @@ impl LocalProcessRunner {
     /// Gives the pipes of an agent spawned with [`Output::Piped`], once; also after its end.
     ///
     /// ```
-    /// use descartes_state::{AgentCommand, LocalProcessRunner, Output};
+    /// use descartes_state::runner::Output;
+    /// use descartes_state::{AgentCommand, LocalProcessRunner};
     /// use tokio::io::AsyncReadExt;
     ///
     /// # #[tokio::main(flavor = "current_thread")]

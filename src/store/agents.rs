@@ -1,168 +1,56 @@
 //! The states of agents.
 
-use super::SqliteStateStore;
-use crate::engine::WriteKind;
+use super::handle::handle;
+use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
-use crate::expected::Expected;
 use crate::models::{AgentFilter, AgentRecord, AgentState, NewAgent};
+use crate::numbers::Revision;
 use crate::page::{Page, PageRequest};
+use crate::repository::{agent_methods, on_table, update_text};
+use crate::state_store::cancellation;
+use crate::store::core::ReadExtent;
 
-/// The states of agents.
-#[derive(Debug, Clone, Copy)]
-pub struct Agents<'s> {
-    store: &'s SqliteStateStore,
-}
+agent_methods!(handle);
 
-impl<'s> Agents<'s> {
-    pub(super) fn new(store: &'s SqliteStateStore) -> Self {
-        Self { store }
-    }
-
-    /// Saves an agent's state, over whatever is there; gives the row's new revision.
+impl Agents<'_> {
+    #[doc = update_text!()]
+    /// Like every closure of the caller's it runs on the runtime's blocking pool, in a transaction of its own.
+    #[doc = cancellation!()]
+    /// ```
+    /// use descartes_state::ChangeIf;
     ///
-    /// # Cancellation
-    /// All is written, or nothing.
-    ///
-    /// # Errors
-    /// `InvalidInput` or `TooLarge` for a bad field.
-    pub async fn save(&self, state: &AgentState) -> Result<i64, StateStoreError> {
-        self.save_if(state, Expected::Any).await
-    }
-
-    /// Saves an agent's state if the stored row is as expected; gives the row's new revision.
-    ///
-    /// # Cancellation
-    /// All is written, or nothing.
-    ///
-    /// # Errors
-    /// `InvalidInput` or `TooLarge` for a bad field, and what [`Expected`] says.
-    pub async fn save_if(
-        &self,
-        state: &AgentState,
-        expected: Expected,
-    ) -> Result<i64, StateStoreError> {
-        let row = NewAgent::prepare(self.store.scope()?, state)?;
-        self.store
-            .write("agents.save", WriteKind::SingleStatement, move |tx| {
-                tx.agents().put(&row, expected)
-            })
-            .await
-    }
-
-    /// The agent's record; `None` where there is none or it is soft-deleted.
-    ///
-    /// # Errors
-    /// `Corrupt` for a row that can't be decoded.
-    pub async fn get(&self, agent_id: &str) -> Result<Option<AgentRecord>, StateStoreError> {
-        let agent_id = agent_id.to_owned();
-        self.store
-            .read_one("agents.get", move |tx| tx.agents().get(&agent_id))
-            .await
-    }
-
-    /// A page of agents, by id.
-    ///
-    /// # Errors
-    /// `InvalidInput` or `TooLarge` for a bad filter or page.
-    pub async fn list(
-        &self,
-        filter: &AgentFilter,
-        page: &PageRequest,
-    ) -> Result<Page<AgentRecord>, StateStoreError> {
-        let (filter, page) = (filter.clone(), page.clone());
-        self.store
-            .read_many("agents.list", move |tx| tx.agents().list(&filter, &page))
-            .await
-    }
-
-    /// How many agents there are.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a bad filter.
-    pub async fn count(&self, filter: &AgentFilter) -> Result<i64, StateStoreError> {
-        let filter = filter.clone();
-        self.store
-            .read_many("agents.count", move |tx| tx.agents().count(&filter))
-            .await
-    }
-
-    /// Changes the agent's status, and its `updated_at` to now; gives the row's new revision.
-    ///
-    /// # Cancellation
-    /// All is written, or nothing.
-    ///
-    /// # Errors
-    /// `NotFound` where there is no such agent, and what [`Expected`] says.
-    pub async fn set_status(
+    /// # descartes_state_testing::example(async |store| {
+    /// # store.agents().save(&descartes_state_testing::agent("agent_001")).await?;
+    /// let step = |state: &mut descartes_state::AgentState| {
+    ///     state.status = "running".to_string();
+    ///     state.state_data = r#"{"step":2}"#.to_string();
+    ///     Ok(())
+    /// };
+    /// store.agents().update("agent_001", ChangeIf::Any, step).await?;
+    /// # Ok(()) });
+    /// ```
+    pub async fn update<F>(
         &self,
         agent_id: &str,
-        status: &str,
-        expected: Expected,
-    ) -> Result<i64, StateStoreError> {
-        let (agent_id, status) = (agent_id.to_owned(), status.to_owned());
-        self.store
-            .write("agents.set_status", WriteKind::SingleStatement, move |tx| {
-                tx.agents().set_status(&agent_id, &status, expected)
-            })
-            .await
-    }
-
-    /// Soft-deletes the agent: it is kept, but no longer found. Gives the row's new revision.
-    ///
-    /// # Cancellation
-    /// All is written, or nothing.
-    ///
-    /// # Errors
-    /// `NotFound` where there is no such agent, and what [`Expected`] says.
-    pub async fn delete(&self, agent_id: &str, expected: Expected) -> Result<i64, StateStoreError> {
+        condition: ChangeIf,
+        change: F,
+    ) -> Result<Revision, StateStoreError>
+    where
+        F: FnOnce(&mut AgentState) -> Result<(), StateStoreError> + Send + 'static,
+    {
         let agent_id = agent_id.to_owned();
-        self.store
-            .write("agents.delete", WriteKind::SingleStatement, move |tx| {
-                tx.agents().delete(&agent_id, expected)
-            })
-            .await
-    }
-
-    /// Takes a soft-delete back; on a row that isn't deleted it does nothing. Gives the row's revision.
-    ///
-    /// # Cancellation
-    /// All is written, or nothing.
-    ///
-    /// # Errors
-    /// `NotFound` where there never was such an agent or it was purged, `Conflict` where [`Expected`] says so.
-    pub async fn undelete(
-        &self,
-        agent_id: &str,
-        expected: Expected,
-    ) -> Result<i64, StateStoreError> {
-        let agent_id = agent_id.to_owned();
-        self.store
-            .write("agents.undelete", WriteKind::SingleStatement, move |tx| {
-                tx.agents().undelete(&agent_id, expected)
-            })
-            .await
-    }
-
-    /// Removes the agent for good, deleted or not, and its snapshots. Its events, transitions, tasks and
-    /// sessions stay.
-    ///
-    /// # Cancellation
-    /// All is written, or nothing.
-    ///
-    /// # Errors
-    /// `NotFound` where there is no such agent, `Conflict` where [`Expected`] says so.
-    pub async fn purge(&self, agent_id: &str, expected: Expected) -> Result<(), StateStoreError> {
-        let agent_id = agent_id.to_owned();
-        self.store
-            .write("agents.purge", WriteKind::Bulk, move |tx| {
-                tx.agents().purge(&agent_id, expected)
+        self.core
+            .transact("agents.update", move |transaction| {
+                transaction.agents().update(&agent_id, condition, change)
             })
             .await
     }
 
     pub(super) async fn all(&self) -> Result<Vec<AgentState>, StateStoreError> {
-        self.store
-            .read_many("agents.list", move |tx| tx.agents().all())
+        self.core
+            .read("agents.list", ReadExtent::Many, |backend| {
+                on_table!(backend, AgentTable, |table| table.all())
+            })
             .await
     }
 }

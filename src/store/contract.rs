@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::SqliteStateStore;
+use crate::condition::ChangeIf;
 use crate::error::StateStoreError;
-use crate::expected::Expected;
 use crate::migrations::MigrationRecord;
 use crate::models::{
     AgentState, Event, EventFilter, SnapshotOptions, StateTransition, Task, TransitionDraft,
@@ -15,12 +15,13 @@ use crate::state_store::{StateStore, state_store_methods};
 macro_rules! implement {
     ($(
         $(#[$doc:meta])*
-        fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty => |$store:ident| $body:block;
+        $does:ident fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty => |$store:ident| $body:block;
     )*) => {
         /// The guide's methods, as [`StateStore`] has them.
         impl SqliteStateStore {
             $(
                 $(#[$doc])*
+                #[doc = $crate::state_store::closing_text!($does)]
                 pub async fn $name(&self, $($argument: $type),*) -> Result<$result, StateStoreError> {
                     let $store = self;
                     $body

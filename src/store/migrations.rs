@@ -2,19 +2,26 @@
 
 use tracing::Instrument;
 
-use super::{SqliteStateStore, operation_span};
+use super::core::{Backend, StoreCore, operation_span};
+use crate::engine::Handle;
 use crate::error::StateStoreError;
 use crate::migrations::{MigrationRecord, PendingMigration, Revert};
 
-/// The migrations of the database. What runs them is [`SqliteStateStore::initialize`].
+/// The migrations of the database. What runs them is [`SqliteStateStore::initialize`](crate::SqliteStateStore::initialize).
 #[derive(Debug, Clone, Copy)]
 pub struct Migrations<'s> {
-    store: &'s SqliteStateStore,
+    core: &'s StoreCore,
 }
 
 impl<'s> Migrations<'s> {
-    pub(super) fn new(store: &'s SqliteStateStore) -> Self {
-        Self { store }
+    pub(super) fn new(core: &'s StoreCore) -> Self {
+        Self { core }
+    }
+
+    fn engine(&self) -> Result<&'s Handle, StateStoreError> {
+        self.core.scope()?;
+        let Backend::Sqlite(handle) = &self.core.backend;
+        Ok(handle)
     }
 
     /// The migrations that the database has, by version.
@@ -22,8 +29,7 @@ impl<'s> Migrations<'s> {
     /// # Errors
     /// `NewerDatabase` and `ForeignDatabase` for a file that isn't ours.
     pub async fn applied(&self) -> Result<Vec<MigrationRecord>, StateStoreError> {
-        self.store.scope()?;
-        let schema = self.store.handle.schema("migrations.applied");
+        let schema = self.engine()?.schema("migrations.applied");
         let schema = schema.instrument(operation_span("migrations.applied"));
         Ok(schema.await?.history())
     }
@@ -33,8 +39,7 @@ impl<'s> Migrations<'s> {
     /// # Errors
     /// As [`applied`](Self::applied).
     pub async fn pending(&self) -> Result<Vec<PendingMigration>, StateStoreError> {
-        self.store.scope()?;
-        let schema = self.store.handle.schema("migrations.pending");
+        let schema = self.engine()?.schema("migrations.pending");
         let schema = schema.instrument(operation_span("migrations.pending"));
         Ok(schema.await?.pending())
     }
@@ -56,9 +61,7 @@ impl<'s> Migrations<'s> {
     }
 
     async fn undo(&self, operation: &'static str, keep: bool) -> Result<Revert, StateStoreError> {
-        self.store.scope()?;
-        self.store
-            .handle
+        self.engine()?
             .revert(operation, keep)
             .instrument(operation_span(operation))
             .await

@@ -1,11 +1,13 @@
 //! `SqliteStateStore` and its aggregate handles.
 //!
-//! Each method checks and encodes its input on the caller's thread, and hands the rest to the write lane or to a
-//! reader. What it does there is the repository's.
+//! Each method checks and encodes its input on the caller's thread, and leaves the rest to the engine's writer or readers.
+//! What it does there is the repository's.
 
 mod agents;
 mod contract;
+mod core;
 mod events;
+mod handle;
 mod migrations;
 mod observers;
 mod sessions;
@@ -14,6 +16,7 @@ mod tasks;
 mod transitions;
 
 pub use agents::Agents;
+pub(crate) use core::StoreCore;
 pub use events::Events;
 pub use migrations::Migrations;
 pub use sessions::Sessions;
@@ -26,14 +29,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_diesel::sqlite::Pool;
-use tracing::{Instrument, Span, debug_span};
+use tracing::Instrument;
 
-use crate::commit_notes::CommitNotes;
-use crate::engine::{Handle, StoreOptions, WriteKind};
+use self::core::{Backend, operation_span};
+use crate::engine::{Handle, StoreOptions};
 use crate::error::StateStoreError;
+use crate::limits::Limits;
 use crate::models::Scope;
 use crate::namespace::Namespace;
-use crate::repository::Transaction;
+use crate::repository::{ReadTransaction, Transaction};
 use observers::OBSERVERS;
 
 /// A state store in one SQLite file.
@@ -75,10 +79,7 @@ use observers::OBSERVERS;
 /// from a `LocalSet` and from `spawn_blocking` with `Handle::block_on` too. It may be dropped anywhere.
 #[derive(Clone)]
 pub struct SqliteStateStore {
-    handle: Arc<Handle>,
-    scope: Arc<Scope>,
-    /// What is wrong with the prefix; every call says so.
-    illegal_prefix: Option<Arc<str>>,
+    core: StoreCore,
 }
 
 impl fmt::Debug for SqliteStateStore {
@@ -115,11 +116,7 @@ impl SqliteStateStore {
         let handle = Handle::open(path, options, OBSERVERS)
             .instrument(operation_span("open"))
             .await?;
-        Ok(Self {
-            handle: Arc::new(handle),
-            scope: Arc::new(scope),
-            illegal_prefix: None,
-        })
+        Ok(Self::on(handle, scope))
     }
 
     /// An initialized store for tests, in a private directory that goes when the last clone is dropped. Otherwise it is
@@ -140,31 +137,33 @@ impl SqliteStateStore {
         let handle = Handle::temporary(options, OBSERVERS)
             .instrument(operation_span("open"))
             .await?;
-        let store = Self {
-            handle: Arc::new(handle),
-            scope: Arc::new(scope),
-            illegal_prefix: None,
-        };
+        let store = Self::on(handle, scope);
         store.initialize().await?;
         Ok(store)
+    }
+
+    fn on(handle: Handle, scope: Scope) -> Self {
+        let backend = Backend::Sqlite(Arc::new(handle));
+        Self {
+            core: StoreCore::new(backend, scope),
+        }
+    }
+
+    fn engine(&self) -> &Handle {
+        let Backend::Sqlite(handle) = &self.core.backend;
+        handle
     }
 
     /// A handle on the same store that sees only what was written under this prefix, and writes under it. It replaces
     /// the prefix that this handle has; "" means none.
     ///
-    /// A prefix with a NUL character or above 255 bytes gives a handle whose every call is `InvalidInput`;
+    /// A prefix with a NUL character or above 255 bytes makes a handle whose every call is `InvalidInput`;
     /// [`try_with_prefix`](Self::try_with_prefix) says so at once.
     #[must_use]
     pub fn with_prefix(&self, prefix: impl Into<String>) -> Self {
-        let prefix = prefix.into();
-        self.try_with_prefix(&prefix).unwrap_or_else(|error| Self {
-            handle: Arc::clone(&self.handle),
-            scope: Arc::clone(&self.scope),
-            illegal_prefix: Some(match error {
-                StateStoreError::InvalidInput { reason, .. } => reason.into(),
-                other => other.to_string().into(),
-            }),
-        })
+        Self {
+            core: self.core.with_prefix(&prefix.into()),
+        }
     }
 
     /// As [`with_prefix`](Self::with_prefix), for prefixes that may be illegal.
@@ -173,78 +172,79 @@ impl SqliteStateStore {
     /// `InvalidInput` for a prefix with a NUL character or above 255 bytes.
     pub fn try_with_prefix(&self, prefix: &str) -> Result<Self, StateStoreError> {
         Ok(Self {
-            handle: Arc::clone(&self.handle),
-            scope: Arc::new(Scope {
-                namespace: Namespace::new(prefix)?,
-                ..(*self.scope).clone()
-            }),
-            illegal_prefix: None,
+            core: self.core.try_with_prefix(prefix)?,
         })
     }
 
-    /// The prefix of this handle; "" for none.
+    /// Returns the limits of the store, as its options set them.
     #[must_use]
-    pub fn prefix(&self) -> &str {
-        self.scope.namespace.as_str()
+    pub fn limits(&self) -> &Limits {
+        &self.core.settings().limits
     }
 
-    /// The database file, as an absolute path.
+    /// Returns the prefix of this handle; "" for none.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.core.prefix()
+    }
+
+    /// Returns the database file, as an absolute path.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.handle.path()
+        self.engine().path()
     }
 
     /// A second pool of connections to the same file, for queries of your own. They are read-only (`query_only`) and see
-    /// every prefix; write through [`transact`](Self::transact). After closing, it gives none.
+    /// every prefix; write through [`transact`](Self::transact). After closing, it has none.
     #[must_use]
     pub fn pool(&self) -> &Pool {
-        self.handle.pool()
+        self.engine().pool()
     }
 
     /// The states of agents.
     #[must_use]
     pub fn agents(&self) -> Agents<'_> {
-        Agents::new(self)
+        Agents::new(&self.core)
     }
 
     /// The transitions of agents' states.
     #[must_use]
     pub fn transitions(&self) -> Transitions<'_> {
-        Transitions::new(self)
+        Transitions::new(&self.core)
     }
 
     /// The snapshots of agents' states.
     #[must_use]
     pub fn snapshots(&self) -> Snapshots<'_> {
-        Snapshots::new(self)
+        Snapshots::new(&self.core)
     }
 
     /// The events.
     #[must_use]
     pub fn events(&self) -> Events<'_> {
-        Events::new(self)
+        Events::new(&self.core)
     }
 
     /// The tasks.
     #[must_use]
     pub fn tasks(&self) -> Tasks<'_> {
-        Tasks::new(self)
+        Tasks::new(&self.core)
     }
 
     /// The sessions.
     #[must_use]
     pub fn sessions(&self) -> Sessions<'_> {
-        Sessions::new(self)
+        Sessions::new(&self.core)
     }
 
     /// The migrations of the database.
     #[must_use]
     pub fn migrations(&self) -> Migrations<'_> {
-        Migrations::new(self)
+        Migrations::new(&self.core)
     }
 
     /// Runs a closure in a write transaction of its own, on the runtime's blocking pool. What it wrote is committed
-    /// whole when it gives `Ok`, and rolled back when it gives `Err` or panics.
+    /// whole when it returns `Ok`, and rolled back when it returns `Err` or panics.
     ///
     /// Other writers wait meanwhile, so keep it short. The guide's closure receives nothing, and so could never have
     /// rolled anything back; this one receives the transaction.
@@ -258,7 +258,7 @@ impl SqliteStateStore {
     /// let seq = store
     ///     .transact(|tx| tx.transitions().record(&TransitionDraft::new("agent_001", "{}", "{}")))
     ///     .await?;
-    /// assert_eq!(seq, 1);
+    /// assert_eq!(seq.get(), 1);
     /// # Ok(())
     /// # }
     /// ```
@@ -270,12 +270,7 @@ impl SqliteStateStore {
         T: Send + 'static,
         F: FnOnce(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
     {
-        let mut work = Some(work);
-        self.write("transact", WriteKind::Closure, move |transaction| {
-            // The lane runs a closure once; a second run would have nothing to do.
-            work.take().ok_or(StateStoreError::Closed)?(transaction)
-        })
-        .await
+        self.core.transact("transact", work).await
     }
 
     /// As [`transact`](Self::transact), for a closure with an error type of its own.
@@ -342,7 +337,7 @@ impl SqliteStateStore {
     /// use descartes_state::schema::events;
     ///
     /// let rows: i64 = store
-    ///     .read(|tx| Ok(events::table.count().get_result(tx.connection())?))
+    ///     .read(|tx| Ok(events::table.count().get_result(tx.sqlite()?)?))
     ///     .await?;
     /// assert_eq!(rows, 0);
     /// # Ok(())
@@ -354,15 +349,9 @@ impl SqliteStateStore {
     pub async fn read<T, F>(&self, work: F) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+        F: FnOnce(&mut ReadTransaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
     {
-        let scope = Arc::clone(self.scope()?);
-        self.handle
-            .read_closure("read", move |connection, notes| {
-                work(&mut Transaction::new(connection, &scope, notes, true))
-            })
-            .instrument(operation_span("read"))
-            .await
+        self.core.read_closure(work).await
     }
 
     /// Refuses new calls, waits for those in flight, and, where no other store has the file open in this process, moves
@@ -371,88 +360,19 @@ impl SqliteStateStore {
     /// # Errors
     /// `Reentrant` from inside a closure of the store. Closing again is `Ok`.
     pub async fn close(&self) -> Result<(), StateStoreError> {
-        self.handle
+        self.engine()
             .close()
             .instrument(operation_span("close"))
             .await
     }
 
     async fn make_ready(&self) -> Result<(), StateStoreError> {
-        self.scope()?;
-        self.handle
+        self.core.scope()?;
+        self.engine()
             .initialize()
             .instrument(operation_span("initialize"))
             .await
     }
-
-    fn scope(&self) -> Result<&Arc<Scope>, StateStoreError> {
-        match &self.illegal_prefix {
-            None => Ok(&self.scope),
-            Some(reason) => Err(StateStoreError::invalid("prefix", reason.as_ref())),
-        }
-    }
-
-    /// A read by key, on the caller's thread where that is short.
-    async fn read_one<T, F>(&self, operation: &'static str, work: F) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
-    {
-        self.read_rows(operation, true, work).await
-    }
-
-    /// A list, a count or a search, off the runtime's threads.
-    async fn read_many<T, F>(&self, operation: &'static str, work: F) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
-    {
-        self.read_rows(operation, false, work).await
-    }
-
-    async fn read_rows<T, F>(
-        &self,
-        operation: &'static str,
-        is_short: bool,
-        mut work: F,
-    ) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
-    {
-        let scope = Arc::clone(self.scope()?);
-        self.handle
-            .read(operation, is_short, move |connection| {
-                let mut notes = CommitNotes::default();
-                work(&mut Transaction::new(connection, &scope, &mut notes, false))
-            })
-            .instrument(operation_span(operation))
-            .await
-    }
-
-    async fn write<T, F>(
-        &self,
-        operation: &'static str,
-        kind: WriteKind,
-        mut work: F,
-    ) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
-    {
-        let scope = Arc::clone(self.scope()?);
-        self.handle
-            .write(operation, kind, move |connection, notes| {
-                work(&mut Transaction::new(connection, &scope, notes, false))
-            })
-            .instrument(operation_span(operation))
-            .await
-    }
-}
-
-/// One span an operation, named by it; never with ids, states or content.
-fn operation_span(operation: &'static str) -> Span {
-    debug_span!("state_store", operation)
 }
 
 fn scope(options: &StoreOptions) -> Scope {

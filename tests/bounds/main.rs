@@ -4,13 +4,13 @@ use std::future::Future;
 
 use descartes_state::serde_json::{Value, json};
 use descartes_state::{
-    AgentFilter, AgentState, Event, EventFilter, Expected, Limits, PageRequest, Session,
+    AgentFilter, AgentState, ChangeIf, Event, EventFilter, Limits, PageRequest, Session,
     SessionFilter, SnapshotFilter, SnapshotOptions, SqliteStateStore, StateStoreError,
     StoreOptions, Task, TaskFilter, TransitionDraft, TransitionFilter,
 };
 use descartes_state_testing::{TestResult, agent, dump, event, task};
 
-const ANY: Expected = Expected::Any;
+const ANY: ChangeIf = ChangeIf::Any;
 
 /// A text of so many bytes, from characters of one, two and four bytes.
 fn text(bytes: usize) -> String {
@@ -127,7 +127,7 @@ limit_tests! { Limits::default();
     id_of_a_restored_snapshot: "snapshot_id" 512 "bytes" |store, _snapshot, size| store.restore_snapshot(&text(size));
     id_of_a_read_snapshot: "snapshot_id" 512 "bytes" |store, _snapshot, size| store.snapshots().get(&text(size));
     id_of_an_updated_snapshot: "snapshot_id" 512 "bytes" |store, _snapshot, size| store.snapshots().update(&text(size), &SnapshotOptions::default(), ANY);
-    id_of_a_deleted_snapshot: "snapshot_id" 512 "bytes" |store, _snapshot, size| store.snapshots().delete(&text(size), ANY);
+    id_of_a_deleted_snapshot: "snapshot_id" 512 "bytes" |store, _snapshot, size| store.snapshots().purge(&text(size), ANY);
     description_of_a_snapshot: "description" 65_536 "bytes" |store, _snapshot, size| store.create_snapshot("agent", Some(text(size)));
     description_of_an_updated_snapshot: "description" 65_536 "bytes" |store, snapshot, size| store.snapshots().update(&snapshot, &SnapshotOptions::default().description(text(size)), ANY);
 

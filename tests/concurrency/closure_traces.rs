@@ -6,7 +6,7 @@ use descartes_state::diesel::prelude::*;
 use descartes_state::diesel::sql_types::Text;
 use descartes_state::diesel::{insert_into, select};
 use descartes_state::schema::events;
-use descartes_state::{SqliteStateStore, StateStoreError, Transaction};
+use descartes_state::{ReadTransaction, SqliteStateStore, StateStoreError, Transaction};
 use descartes_state_testing::{agent, assert_intact, connect, numbered_event, open, quick, soon};
 
 type Done = Result<(), StateStoreError>;
@@ -23,7 +23,7 @@ const CHANGES: &[&str] = &[
 ];
 
 /// The settings that those change, of the connection at hand.
-fn settings(tx: &mut Transaction<'_>) -> Result<String, StateStoreError> {
+fn settings(tx: &mut ReadTransaction<'_>) -> Result<String, StateStoreError> {
     const EACH: &str = "(SELECT ignore_check_constraints FROM pragma_ignore_check_constraints)
         || ' ' || (SELECT recursive_triggers FROM pragma_recursive_triggers)
         || ' ' || (SELECT timeout FROM pragma_busy_timeout)
@@ -31,7 +31,7 @@ fn settings(tx: &mut Transaction<'_>) -> Result<String, StateStoreError> {
         || ' ' || (SELECT max_page_count FROM pragma_max_page_count)
         || ' ' || (SELECT count(*) FROM temp.sqlite_schema)
         || ' ' || (SELECT count(*) FROM pragma_database_list WHERE name <> 'temp')";
-    Ok(select(sql::<Text>(EACH)).get_result(tx.connection())?)
+    Ok(select(sql::<Text>(EACH)).get_result(tx.sqlite()?)?)
 }
 
 /// A closure that only uses repositories: its connection isn't looked at afterwards.
@@ -52,8 +52,8 @@ enum End {
     WithPanic,
 }
 
-fn change(tx: &mut Transaction<'_>, change: &str, end: End) -> Done {
-    tx.connection().batch_execute(change)?;
+fn change(tx: &mut ReadTransaction<'_>, change: &str, end: End) -> Done {
+    tx.sqlite()?.batch_execute(change)?;
     match end {
         End::Well => Ok(()),
         End::WithError => Err(StateStoreError::application("on second thoughts")),
@@ -64,7 +64,7 @@ fn change(tx: &mut Transaction<'_>, change: &str, end: End) -> Done {
 #[tokio::test]
 async fn what_a_closure_changes_stays_for_nobody_however_it_ends() {
     let (_directory, store) = open(quick().readers(1)).await;
-    let lane = soon(store.transact(settings)).await.unwrap();
+    let lane = soon(store.transact(|tx| settings(tx))).await.unwrap();
     let reader = soon(store.read(settings)).await.unwrap();
     for set in CHANGES {
         for end in [End::Well, End::WithError, End::WithPanic] {
@@ -72,7 +72,7 @@ async fn what_a_closure_changes_stays_for_nobody_however_it_ends() {
             let ended = soon(store.transact(move |tx| change(tx, set, end))).await;
             assert_eq!(ended.is_ok(), matches!(end, End::Well), "{set}: {ended:?}");
             only_repositories(&store, format!("after {set}")).await;
-            let left = soon(store.transact(settings)).await.unwrap();
+            let left = soon(store.transact(|tx| settings(tx))).await.unwrap();
             assert_eq!(left, lane, "{set}, {end:?}");
 
             // What creates is refused there: that is an end too.
@@ -104,7 +104,7 @@ fn behind_its_back(tx: &mut Transaction<'_>, id: &str, content: &str) -> Done {
             events::created_at.eq(1),
             events::recorded_at.eq(1),
         ))
-        .execute(tx.connection())?;
+        .execute(tx.sqlite()?)?;
     Ok(())
 }
 

@@ -14,9 +14,10 @@ use descartes_state::diesel::prelude::*;
 use descartes_state::diesel::sql_types::Text;
 use descartes_state::schema::{agent_states, events};
 use descartes_state::{
-    AgentFilter, DatabaseFailure, EventFilter, Expected, PageRequest, Session, SessionFilter,
-    SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore, StateStoreError, TaskFilter,
-    TaskStatus, Transaction, TransitionDraft, TransitionFilter,
+    AgentFilter, ChangeIf, DatabaseFailure, EventFilter, PageRequest, ReadTransaction, Revision,
+    SaveIf, Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions,
+    SqliteStateStore, StateStoreError, TaskFilter, TaskStatus, Transaction, TransitionDraft,
+    TransitionFilter,
 };
 use descartes_state_testing::{
     agent, block_on, connect, count, numbered_event, numbered_task, open, quick, soon,
@@ -29,7 +30,7 @@ type Done = Result<(), Failure>;
 async fn assert_usable(store: &SqliteStateStore, label: &str) {
     let id = format!("after {label}");
     let saved = soon(store.transact(move |tx| tx.agents().save(&agent(&id)))).await;
-    assert_eq!(saved.unwrap(), 1, "{label}");
+    assert_eq!(saved.unwrap(), Revision::from(1), "{label}");
     soon(store.save_agent_state(&agent(&format!("also after {label}"))))
         .await
         .unwrap();
@@ -111,7 +112,7 @@ async fn a_closure_that_ends_its_transaction_is_caught_and_the_next_finds_a_clea
     for (label, escape) in escapes() {
         let caught = soon(store.transact(move |tx| -> Done {
             tx.agents().save(&agent("escaped"))?;
-            Ok(escape(tx.connection())?)
+            Ok(escape(tx.sqlite()?)?)
         }))
         .await;
         assert!(
@@ -121,7 +122,7 @@ async fn a_closure_that_ends_its_transaction_is_caught_and_the_next_finds_a_clea
         assert_usable(&store, label).await;
         let caught = soon(store.read(move |tx| -> Done {
             tx.agents().count(&AgentFilter::default())?;
-            Ok(escape(tx.connection())?)
+            Ok(escape(tx.sqlite()?)?)
         }))
         .await;
         assert!(
@@ -132,7 +133,7 @@ async fn a_closure_that_ends_its_transaction_is_caught_and_the_next_finds_a_clea
     }
     // A panic after an escape must not be told as a rollback.
     let caught = soon(store.transact(|tx| -> Done {
-        tx.connection().batch_execute("COMMIT")?;
+        tx.sqlite()?.batch_execute("COMMIT")?;
         panic!("after COMMIT")
     }))
     .await;
@@ -195,24 +196,32 @@ async fn what_a_closure_sets_on_its_connection_does_not_leak() {
     ];
     let (_directory, store) = open(quick().readers(1)).await;
     for (set, value, from) in SETTINGS {
-        let look = move |tx: &mut Transaction<'_>| Ok(setting(tx.connection(), value, from));
-        let written = soon(store.transact(look)).await.unwrap();
-        let read = soon(store.read(look)).await.unwrap();
+        let look = move |tx: &mut ReadTransaction<'_>| Ok(setting(tx.sqlite()?, value, from));
+        let written = soon(store.transact(move |tx| look(tx))).await.unwrap();
+        let read = soon(store.read(move |tx| look(tx))).await.unwrap();
         // With `query_only` it can't commit; that is its own affair.
         let set_by_write =
-            soon(store.transact(move |tx| Ok(tx.connection().batch_execute(set)?))).await;
+            soon(store.transact(move |tx| Ok(tx.sqlite()?.batch_execute(set)?))).await;
         assert!(
             set_by_write.is_ok() || set.contains("query_only"),
             "{set}: {set_by_write:?}"
         );
-        assert_eq!(soon(store.transact(look)).await.unwrap(), written, "{set}");
+        assert_eq!(
+            soon(store.transact(move |tx| look(tx))).await.unwrap(),
+            written,
+            "{set}"
+        );
         // A read may not create anything, temporary or not.
-        let refused = soon(store.read(move |tx| Ok(tx.connection().batch_execute(set)?))).await;
+        let refused = soon(store.read(move |tx| Ok(tx.sqlite()?.batch_execute(set)?))).await;
         assert!(
             refused.is_ok() || set.starts_with("CREATE"),
             "{set}: {refused:?}"
         );
-        assert_eq!(soon(store.read(look)).await.unwrap(), read, "read: {set}");
+        assert_eq!(
+            soon(store.read(move |tx| look(tx))).await.unwrap(),
+            read,
+            "read: {set}"
+        );
         assert_usable(&store, set).await;
         soon(store.save_event(&numbered_event(0, "kept")))
             .await
@@ -228,7 +237,8 @@ async fn what_a_closure_sets_on_its_connection_does_not_leak() {
 #[tokio::test]
 async fn a_read_closure_writes_nothing() {
     let (_directory, store) = open(quick()).await;
-    let refused = soon(store.read(|tx| tx.agents().save(&agent("written")))).await;
+    let delete = "DELETE FROM agent_states";
+    let refused = soon(store.read(move |tx| Ok(tx.sqlite()?.batch_execute(delete)?))).await;
     let error = refused.unwrap_err();
     assert!(
         matches!(&error, Failure::DatabaseError(error) if error.kind() == DatabaseFailure::ReadOnly),
@@ -236,12 +246,19 @@ async fn a_read_closure_writes_nothing() {
     );
     // Not even one that takes the bolt off.
     let undone = soon(store.read(|tx| {
-        tx.connection().batch_execute("PRAGMA query_only = OFF")?;
-        tx.agents().save(&agent("written"))
+        let connection = tx.sqlite()?;
+        connection.batch_execute("PRAGMA query_only = OFF")?;
+        Ok(connection.batch_execute("CREATE TABLE written (x)")?)
     }))
     .await;
     assert!(undone.is_ok(), "{undone:?}");
-    assert!(store.list_agents().await.unwrap().is_empty());
+    assert_eq!(
+        count(
+            &mut connect(store.path()),
+            "sqlite_schema WHERE name = 'written'"
+        ),
+        0
+    );
     assert_usable(&store, "refused writes").await;
 }
 
@@ -283,17 +300,17 @@ fn methods() -> Vec<Method> {
         "load_agent_state" => |store| store.load_agent_state("inside"),
         "list_agents" => |store| store.list_agents(),
         "agents.count" => |store| store.agents().count(&AgentFilter::default()),
-        "agents.purge" => |store| store.agents().purge("inside", Expected::Any),
+        "agents.purge" => |store| store.agents().purge("inside", ChangeIf::Any),
         "transitions.record" => |store| store.transitions().record(&TransitionDraft::new("inside", "{}", "{}")),
         "transitions.list" => |store| store.transitions().list(&TransitionFilter::default(), &PageRequest::default()),
         "snapshots.create" => |store| store.snapshots().create("inside", &SnapshotOptions::default()),
         "snapshots.list" => |store| store.snapshots().list(&SnapshotFilter::default(), &PageRequest::default()),
         "events.append_all" => |store| store.events().append_all(&[numbered_event(9, "inside")]),
         "events.search" => |store| store.events().search("inside", &EventFilter::default(), &PageRequest::default()),
-        "tasks.set_status" => |store| store.tasks().set_status(&numbered_task(9).id, TaskStatus::Done, Expected::Any),
+        "tasks.set_status" => |store| store.tasks().set_status(&numbered_task(9).id, TaskStatus::Done, ChangeIf::Any),
         "tasks.list" => |store| store.tasks().list(&TaskFilter::default(), &PageRequest::default()),
         "sessions.start" => |store| store.sessions().start(&Session::new("inside", "inside")),
-        "sessions.end" => |store| store.sessions().end("inside", SessionStatus::Completed, Expected::Any),
+        "sessions.end" => |store| store.sessions().end("inside", SessionStatus::Completed, ChangeIf::Any),
         "sessions.list" => |store| store.sessions().list(&SessionFilter::default(), &PageRequest::default()),
         "migrations.pending" => |store| store.migrations().pending(),
         "migrations.preview_revert" => |store| store.migrations().preview_revert(),
@@ -353,23 +370,20 @@ async fn a_nested_diesel_transaction_is_a_savepoint() {
         tx.agents().save(&agent("outer"))?;
         #[allow(clippy::disallowed_methods)]
         // The application's own: inside the store's it is a savepoint.
-        let inner = tx
-            .connection()
-            .transaction(|connection| -> QueryResult<()> {
-                diesel::update(agent_states::table)
-                    .set(agent_states::status.eq("lost"))
-                    .execute(connection)?;
-                Err(diesel::result::Error::RollbackTransaction)
-            });
+        let inner = tx.sqlite()?.transaction(|connection| -> QueryResult<()> {
+            diesel::update(agent_states::table)
+                .set(agent_states::status.eq("lost"))
+                .execute(connection)?;
+            Err(diesel::result::Error::RollbackTransaction)
+        });
         assert!(inner.is_err());
         #[allow(clippy::disallowed_methods)]
-        tx.connection()
-            .transaction(|connection| -> QueryResult<()> {
-                diesel::update(agent_states::table)
-                    .set(agent_states::name.eq("kept"))
-                    .execute(connection)?;
-                Ok(())
-            })?;
+        tx.sqlite()?.transaction(|connection| -> QueryResult<()> {
+            diesel::update(agent_states::table)
+                .set(agent_states::name.eq("kept"))
+                .execute(connection)?;
+            Ok(())
+        })?;
         Ok(())
     }))
     .await
@@ -402,8 +416,10 @@ async fn try_transact_keeps_the_callers_own_error_type() {
     }))
     .await;
     assert!(matches!(mine, Err(Own::Mine(text)) if &*text == "too late"));
-    let stores = soon(store.try_transact(|tx| -> Result<i64, Own> {
-        Ok(tx.agents().save_if(&agent("mine"), Expected::Revision(3))?)
+    let stores = soon(store.try_transact(|tx| -> Result<Revision, Own> {
+        Ok(tx
+            .agents()
+            .save_if(&agent("mine"), SaveIf::Revision(Revision::from(3)))?)
     }))
     .await;
     assert!(
@@ -411,7 +427,7 @@ async fn try_transact_keeps_the_callers_own_error_type() {
         "{stores:?}"
     );
     let escaped = soon(store.try_transact(|tx| -> Result<(), Own> {
-        tx.connection()
+        tx.sqlite()?
             .batch_execute("COMMIT")
             .map_err(Failure::from)?;
         Err(Own::Mine("not the whole truth".into()))
@@ -427,10 +443,10 @@ async fn try_transact_keeps_the_callers_own_error_type() {
         Err(Own::Store(Failure::Panicked { .. }))
     ));
     let value = soon(
-        store.try_transact(|tx| -> Result<i64, Own> { Ok(tx.agents().save(&agent("mine"))?) }),
+        store.try_transact(|tx| -> Result<Revision, Own> { Ok(tx.agents().save(&agent("mine"))?) }),
     )
     .await;
-    assert!(matches!(value, Ok(1)));
+    assert!(matches!(value, Ok(revision) if revision.get() == 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -491,7 +507,7 @@ async fn events_that_a_closure_appends_by_diesel_are_found() {
                 events::created_at.eq(1),
                 events::recorded_at.eq(1),
             ))
-            .execute(tx.connection())?;
+            .execute(tx.sqlite()?)?;
         Ok(())
     }))
     .await
@@ -512,7 +528,7 @@ async fn a_closure_finds_what_it_wrote_through_the_connection() {
     let (_directory, store) = open(quick()).await;
     let found = store
         .transact(|tx| {
-            tx.connection().batch_execute(
+            tx.sqlite()?.batch_execute(
                 "INSERT INTO events (id, event_type, timestamp, session_id, actor_type, actor_id, content, created_at, \
                  recorded_at) VALUES ('00000000-0000-0000-0000-000000000001', 't', 1, 's', 'agent', 'a', 'zebra', 1, 1);",
             )?;

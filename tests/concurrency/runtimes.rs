@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use descartes_state::{
-    AgentFilter, EventFilter, Expected, PageRequest, SqliteStateStore, StateStoreError,
+    AgentFilter, EventFilter, PageRequest, Revision, SaveIf, SqliteStateStore, StateStoreError,
 };
 use descartes_state_testing::{
     DEADLINE, HeldWriter, agent, assert_intact, block_on, connect, count, numbered_event,
@@ -662,10 +662,10 @@ async fn a_file_is_opened_again_as_soon_as_it_is_let_go() {
     }
     let store = open_in(&directory, options()).await;
     let record = store.agents().get("contended").await.unwrap().unwrap();
-    assert_eq!(record.revision, 50);
+    assert_eq!(record.revision, Revision::from(50));
     store
         .agents()
-        .save_if(&agent("contended"), Expected::Revision(50))
+        .save_if(&agent("contended"), SaveIf::Revision(Revision::from(50)))
         .await
         .unwrap();
     assert_no_panics();

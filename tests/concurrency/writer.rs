@@ -11,8 +11,8 @@ use descartes_state::diesel::connection::{
     Instrumentation, InstrumentationEvent, SimpleConnection, set_default_instrumentation,
 };
 use descartes_state::{
-    AgentFilter, Clock, Durability, EventFilter, Expected, PageRequest, SqliteStateStore,
-    StateStoreError, StoreOptions, TransitionDraft,
+    AgentFilter, Clock, Durability, EventFilter, PageRequest, Revision, SaveIf, Seq,
+    SqliteStateStore, StateStoreError, StoreOptions, TransitionDraft,
 };
 use descartes_state_testing::{
     HeldWriter, agent, assert_intact, connect, count, numbered_event, numbered_task, open, open_in,
@@ -171,7 +171,7 @@ async fn a_failing_write_among_many_harms_none() {
     let conflict = in_queue(&store, |store| async move {
         store
             .agents()
-            .save_if(&agent("there"), Expected::Revision(7))
+            .save_if(&agent("there"), SaveIf::Revision(Revision::from(7)))
             .await
             .map(drop)
     })
@@ -220,7 +220,7 @@ async fn a_failing_write_among_many_harms_none() {
     all_succeed(after).await;
     assert!(matches!(
         soon(conflict).await.unwrap(),
-        Err(StateStoreError::Conflict { actual: 1, .. })
+        Err(StateStoreError::Conflict { actual, .. }) if actual.get() == 1
     ));
     assert!(matches!(
         soon(invalid).await.unwrap(),
@@ -288,7 +288,7 @@ async fn what_a_refused_write_saw_in_a_failed_transaction_is_not_told_as_truth()
     let winner = in_queue(&store, |store| async move {
         store
             .agents()
-            .save_if(&agent("contended"), Expected::Revision(1))
+            .save_if(&agent("contended"), SaveIf::Revision(Revision::from(1)))
             .await
             .map(drop)
     })
@@ -296,7 +296,7 @@ async fn what_a_refused_write_saw_in_a_failed_transaction_is_not_told_as_truth()
     let loser = in_queue(&store, |store| async move {
         store
             .agents()
-            .save_if(&agent("contended"), Expected::Revision(1))
+            .save_if(&agent("contended"), SaveIf::Revision(Revision::from(1)))
             .await
             .map(drop)
     })
@@ -315,7 +315,7 @@ async fn what_a_refused_write_saw_in_a_failed_transaction_is_not_told_as_truth()
         );
     }
     let record = store.agents().get("contended").await.unwrap().unwrap();
-    assert_eq!(record.revision, 1);
+    assert_eq!(record.revision, Revision::from(1));
 }
 
 #[tokio::test]
@@ -358,11 +358,11 @@ async fn readers_never_wait_for_a_writer() {
 async fn writers_are_served_in_the_order_in_which_they_came() {
     let (_directory, store) = open(quick()).await;
     let lane = HeldWriter::new(&store).await;
-    let mut calls: Vec<Pin<Box<dyn Future<Output = i64> + Send>>> = Vec::new();
+    let mut calls: Vec<Pin<Box<dyn Future<Output = Seq> + Send>>> = Vec::new();
     for number in 0..600 {
         let store = store.clone();
         let draft = TransitionDraft::new("agent", "{}", number.to_string());
-        let mut call: Pin<Box<dyn Future<Output = i64> + Send>> = if number % 50 == 25 {
+        let mut call: Pin<Box<dyn Future<Output = Seq> + Send>> = if number % 50 == 25 {
             Box::pin(async move {
                 store
                     .transact(move |tx| tx.transitions().record(&draft))
@@ -380,7 +380,7 @@ async fn writers_are_served_in_the_order_in_which_they_came() {
     for call in calls {
         order.push(soon(call).await);
     }
-    assert_eq!(order, (1..=600).collect::<Vec<i64>>());
+    assert_eq!(order, (1..=600).map(Seq::from).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

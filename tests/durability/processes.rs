@@ -10,7 +10,7 @@ use descartes_state::diesel::prelude::*;
 use descartes_state::diesel::sql_query;
 use descartes_state::diesel::sql_types::{BigInt, Text};
 use descartes_state::{
-    ActorType, AgentState, Event, Expected, SqliteStateStore, StateStoreError, Transaction,
+    ActorType, AgentState, Event, Revision, SaveIf, SqliteStateStore, StateStoreError, Transaction,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -67,10 +67,10 @@ async fn child_that_raises_a_counter() {
             state_data: (count + 1).to_string(),
             ..record.state
         };
-        let expected = Expected::Revision(record.revision);
+        let expected = SaveIf::Revision(record.revision);
         match store.agents().save_if(&next, expected).await {
             Ok(revision) => {
-                assert_eq!(revision, record.revision + 1);
+                assert_eq!(revision.get(), record.revision.get() + 1);
                 wins += 1;
             }
             Err(StateStoreError::Conflict { .. }) => {}
@@ -89,7 +89,10 @@ async fn of_two_processes_exactly_one_wins_each_revision() {
         state_data: "0".into(),
         ..agent("counter")
     };
-    assert_eq!(store.agents().save(&first).await.unwrap(), 1);
+    assert_eq!(
+        store.agents().save(&first).await.unwrap(),
+        Revision::from(1)
+    );
     let children: Vec<_> = (0..2)
         .map(|_| child("processes::child_that_raises_a_counter", &path))
         .collect();
@@ -97,7 +100,7 @@ async fn of_two_processes_exactly_one_wins_each_revision() {
         assert!(child.wait_with_output().unwrap().status.success());
     }
     let record = store.agents().get("counter").await.unwrap().unwrap();
-    assert_eq!(record.revision, 1 + 2 * WINS);
+    assert_eq!(record.revision.get(), 1 + 2 * WINS);
     assert_eq!(record.state.state_data, (2 * WINS).to_string());
 }
 

@@ -1,7 +1,7 @@
 //! The methods of the handles of the six aggregates, for the table.
 
 use descartes_state::{
-    AgentFilter, AgentState, Event, EventFilter, Expected, PageRequest, Session, SessionFilter,
+    AgentFilter, AgentState, Event, EventFilter, PageRequest, SaveIf, Session, SessionFilter,
     SessionStatus, SnapshotFilter, Task, TaskFilter, TransitionDraft, TransitionFilter,
 };
 
@@ -17,11 +17,11 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
         ),
         (
             "agents.save_if",
-            bad!(Id "agent_id", |store, id| store.agents().save_if(&bad_agent(id), Expected::Absent)),
+            bad!(Id "agent_id", |store, id| store.agents().save_if(&bad_agent(id), SaveIf::Absent)),
         ),
         (
             "agents.save_if",
-            bad!(Input "metadata", |store, id| store.agents().save_if(&AgentState { metadata: deep(), ..agent("a") }, ANY)),
+            bad!(Input "metadata", |store, id| store.agents().save_if(&AgentState { metadata: deep(), ..agent("a") }, SaveIf::Any)),
         ),
         (
             "agents.get",
@@ -46,6 +46,10 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
         (
             "agents.set_status",
             bad!(Id "status", |store, id| store.agents().set_status("agent", id, ANY)),
+        ),
+        (
+            "agents.update",
+            bad!(Id "agent_id", |store, id| store.agents().update(id, ANY, |_| Ok(()))),
         ),
         (
             "agents.delete",
@@ -108,8 +112,8 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             bad!(Id "snapshot_id", |store, id| store.snapshots().update(id, &note(), ANY)),
         ),
         (
-            "snapshots.delete",
-            bad!(Id "snapshot_id", |store, id| store.snapshots().delete(id, ANY)),
+            "snapshots.purge",
+            bad!(Id "snapshot_id", |store, id| store.snapshots().purge(id, ANY)),
         ),
         (
             "events.append",
@@ -157,7 +161,7 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
         ),
         (
             "tasks.save_if",
-            bad!(Input "metadata", |store, id| store.tasks().save_if(&Task { metadata: Some(deep()), ..task("x") }, ANY)),
+            bad!(Input "metadata", |store, id| store.tasks().save_if(&Task { metadata: Some(deep()), ..task("x") }, SaveIf::Any)),
         ),
         (
             "tasks.list",
@@ -181,7 +185,7 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
         ),
         (
             "sessions.save_if",
-            bad!(Input "session", |store, id| store.sessions().save_if(&endless(), ANY)),
+            bad!(Input "session", |store, id| store.sessions().save_if(&endless(), SaveIf::Any)),
         ),
         (
             "sessions.touch",

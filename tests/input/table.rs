@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use descartes_state::serde_json::{Value, json};
 use descartes_state::{
-    AgentState, Event, Expected, PageRequest, Session, SessionStatus, SnapshotOptions,
+    AgentState, ChangeIf, Event, PageRequest, Session, SessionStatus, SnapshotOptions,
     SqliteStateStore, StateStoreError, Task,
 };
 
@@ -45,7 +45,7 @@ macro_rules! bad {
 
 pub(crate) use bad;
 
-pub(crate) const ANY: Expected = Expected::Any;
+pub(crate) const ANY: ChangeIf = ChangeIf::Any;
 
 pub(crate) fn page() -> PageRequest {
     PageRequest::default()

@@ -2,14 +2,14 @@
 
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentFilter, EventFilter, Expected, SessionFilter, SessionStatus, SnapshotFilter,
+    AgentFilter, ChangeIf, EventFilter, SaveIf, SessionFilter, SessionStatus, SnapshotFilter,
     SnapshotOptions, TaskFilter, TaskStatus, TransitionFilter,
 };
 
 use super::table::Method::{self, Counts, Shows, Writes};
 use super::table::{FIRST, call, page};
 
-const ANY: Expected = Expected::Any;
+const ANY: ChangeIf = ChangeIf::Any;
 
 fn note() -> SnapshotOptions {
     SnapshotOptions::default().description("new")
@@ -28,7 +28,7 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             call!(Writes, |store, own| {
                 store
                     .agents()
-                    .save_if(&own.agent("not yet"), Expected::Absent)
+                    .save_if(&own.agent("not yet"), SaveIf::Absent)
             }),
         ),
         (
@@ -54,6 +54,17 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             call!(Writes, |store, own| store
                 .agents()
                 .set_status("agent", "x", ANY)),
+        ),
+        (
+            "agents.update",
+            call!(Writes, |store, own| store.agents().update(
+                "agent",
+                ANY,
+                |state| {
+                    state.status = "updated".into();
+                    Ok(())
+                }
+            )),
         ),
         (
             "agents.delete",
@@ -132,10 +143,10 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             )),
         ),
         (
-            "snapshots.delete",
+            "snapshots.purge",
             call!(Writes, |store, own| store
                 .snapshots()
-                .delete(&own.snapshot, ANY)),
+                .purge(&own.snapshot, ANY)),
         ),
         (
             "snapshots.purge_expired",
@@ -189,7 +200,7 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             "tasks.save_if",
             call!(Writes, |store, own| store
                 .tasks()
-                .save_if(&own.task(1_000), Expected::Absent)),
+                .save_if(&own.task(1_000), SaveIf::Absent)),
         ),
         (
             "tasks.get",
@@ -241,7 +252,7 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             "sessions.save_if",
             call!(Writes, |store, own| store
                 .sessions()
-                .save_if(&own.session("session"), ANY)),
+                .save_if(&own.session("session"), SaveIf::Any)),
         ),
         (
             "sessions.touch",

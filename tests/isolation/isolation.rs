@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use descartes_state::{
-    AgentFilter, Durability, Expected, ManualClock, SnapshotOptions, SqliteStateStore,
+    AgentFilter, ChangeIf, Durability, ManualClock, Revision, SnapshotOptions, SqliteStateStore,
     StateStoreError, StoreOptions, Transaction, TransitionDraft,
 };
 
@@ -41,9 +41,9 @@ async fn fill(
             }
             own.snapshot = transaction.snapshots().create("agent", &options)?;
         }
-        transaction.agents().delete("deleted", Expected::Any)?;
-        transaction.sessions().delete("deleted", Expected::Any)?;
-        transaction.tasks().delete(&own.task(2).id, Expected::Any)?;
+        transaction.agents().delete("deleted", ChangeIf::Any)?;
+        transaction.sessions().delete("deleted", ChangeIf::Any)?;
+        transaction.tasks().delete(&own.task(2).id, ChangeIf::Any)?;
         Ok(own)
     };
     store.transact(work).await
@@ -253,7 +253,7 @@ async fn every_call_of_a_handle_with_an_illegal_prefix_is_invalid_input() -> Tes
 #[tokio::test]
 async fn a_snapshot_of_another_namespace_is_not_found() -> TestResult {
     let file = file("one", "two").await?;
-    let (id, any) = (&file.my_own.snapshot, Expected::Any);
+    let (id, any) = (&file.my_own.snapshot, ChangeIf::Any);
     let before = dump(&file.mine, None).await?;
     let snapshots = file.theirs.snapshots();
     assert_eq!(snapshots.get(id).await?, None);
@@ -264,7 +264,7 @@ async fn a_snapshot_of_another_namespace_is_not_found() -> TestResult {
             .update(id, &SnapshotOptions::default(), any)
             .await
             .map(drop),
-        snapshots.delete(id, any).await,
+        snapshots.purge(id, any).await,
     ] {
         assert!(
             matches!(result, Err(StateStoreError::NotFound { .. })),
@@ -301,8 +301,8 @@ async fn revisions_of_one_namespace_say_nothing_of_another() -> TestResult {
     for _ in 0..5 {
         one.agents().save(&agent("a")).await?;
     }
-    one.agents().purge("a", Expected::Any).await?;
-    assert_eq!(two.agents().save(&agent("a")).await?, 1);
-    assert_eq!(one.agents().save(&agent("a")).await?, 6);
+    one.agents().purge("a", ChangeIf::Any).await?;
+    assert_eq!(two.agents().save(&agent("a")).await?, Revision::from(1));
+    assert_eq!(one.agents().save(&agent("a")).await?, Revision::from(6));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Search in a file of one namespace, and of several: what is found never depends on who else is there.
 
-use descartes_state::{Event, EventFilter, Order, PageRequest, SqliteStateStore, TimeRange};
+use descartes_state::{Event, EventFilter, PageRequest, SqliteStateStore, TimeRange, page::Order};
 use descartes_state_testing::{numbered_event, open, quick};
 
 async fn append(store: &SqliteStateStore, number: u128, content: &str) {
@@ -45,7 +45,7 @@ async fn found(store: &SqliteStateStore) -> Vec<Vec<String>> {
             EventFilter::default().time(TimeRange::default().from(3_000)),
         ];
         for filter in filters {
-            for order in [Order::NewestFirst, Order::OldestFirst] {
+            for order in [Order::Descending, Order::Ascending] {
                 let mut page = PageRequest::new(2).order(order);
                 let mut pages = Vec::new();
                 loop {

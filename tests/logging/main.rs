@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use descartes_state::{
-    ActorType, AgentState, Event, Expected, SqliteStateStore, Task, TaskStatus, TransitionDraft,
+    ActorType, AgentState, Event, Revision, SaveIf, SqliteStateStore, Task, TaskStatus,
+    TransitionDraft,
 };
 use serde_json::json;
 use tracing::field::{Field, Visit};
@@ -71,7 +72,10 @@ async fn each_operation_has_a_span_and_none_holds_a_value() {
     store.save_agent_state(&state).await.unwrap();
     store.load_agent_state(SECRET).await.unwrap();
     store.list_agents().await.unwrap();
-    let stale = store.agents().save_if(&state, Expected::Revision(7)).await;
+    let stale = store
+        .agents()
+        .save_if(&state, SaveIf::Revision(Revision::from(7)))
+        .await;
     assert!(stale.is_err());
     let draft = TransitionDraft::new(SECRET, SECRET, SECRET).reason(SECRET);
     store.transitions().record(&draft).await.unwrap();

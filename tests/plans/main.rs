@@ -18,9 +18,9 @@ use std::path::Path;
 use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    ActorType, AgentFilter, AgentState, Cursor, Event, EventFilter, Expected, Order, PageRequest,
-    Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore, Task,
-    TaskFilter, TaskStatus, TimeRange, TransitionFilter,
+    ActorType, AgentFilter, AgentState, ChangeIf, Cursor, Event, EventFilter, PageRequest,
+    Revision, SaveIf, Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions,
+    SqliteStateStore, Task, TaskFilter, TaskStatus, TimeRange, TransitionFilter, page::Order,
 };
 use explain::{Examination, Sorting};
 
@@ -37,8 +37,8 @@ async fn filled(directory: &Path, statistics: bool) -> SqliteStateStore {
     let analyze = if statistics { "ANALYZE;" } else { "" };
     store
         .transact(move |tx| {
-            tx.connection().batch_execute(fill)?;
-            Ok(tx.connection().batch_execute(analyze)?)
+            tx.sqlite()?.batch_execute(fill)?;
+            Ok(tx.sqlite()?.batch_execute(analyze)?)
         })
         .await
         .unwrap();
@@ -64,7 +64,7 @@ fn pages() -> [PageRequest; 3] {
         PageRequest::new(20),
         PageRequest::new(20).after(cursor("b9000")),
         PageRequest::new(20)
-            .order(Order::OldestFirst)
+            .order(Order::Ascending)
             .after(cursor("a9000")),
     ]
 }
@@ -92,15 +92,15 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
         }
     }
     plans! { seen:
-        agents.get("agent-7") => Nothing ["sqlite_autoindex_agent_states_1"];
+        agents.get("agent-7") => Nothing ["agent_states_by_agent"];
         agents.count(&all()) => Nothing [];
         agents.count(&all().status("running")) => Nothing ["agent_states_by_status"];
         agents.count(&all().updated(hours())) => Nothing ["agent_states_by_update"];
         store.list_agents() => Nothing ["agent_states_by_agent"];
-        agents.set_status("agent-7", "idle", Expected::Any) => Nothing ["sqlite_autoindex_agent_states_1"];
-        agents.delete("agent-7", Expected::Any) => Nothing ["sqlite_autoindex_agent_states_1"];
-        agents.undelete("agent-7", Expected::Any) => Nothing ["sqlite_autoindex_agent_states_1"];
-        agents.save_if(&state("agent-7"), Expected::Revision(5)) => Nothing ["sqlite_autoindex_agent_states_1"];
+        agents.set_status("agent-7", "idle", ChangeIf::Any) => Nothing ["agent_states_by_agent"];
+        agents.delete("agent-7", ChangeIf::Any) => Nothing ["agent_states_by_agent"];
+        agents.undelete("agent-7", ChangeIf::Any) => Nothing ["agent_states_by_agent"];
+        agents.save_if(&state("agent-7"), SaveIf::Revision(Revision::from(5))) => Nothing ["agent_states_by_agent"];
     }
 }
 
@@ -150,10 +150,10 @@ async fn snapshots(store: &SqliteStateStore, seen: &mut Examination) {
         store.list_snapshots("agent-7") => Nothing ["state_snapshots_by_agent"];
         snapshots.create("agent-7", &options) => Nothing
             ["sqlite_autoindex_agent_states_1", "sqlite_autoindex_revision_floors_1"];
-        snapshots.update("snapshot-7", &options, Expected::Any) => Nothing ["sqlite_autoindex_state_snapshots_1"];
-        snapshots.restore("snapshot-7", Expected::Any) => Nothing
-            ["sqlite_autoindex_state_snapshots_1", "sqlite_autoindex_agent_states_1"];
-        snapshots.delete("snapshot-7", Expected::Any) => Nothing
+        snapshots.update("snapshot-7", &options, ChangeIf::Any) => Nothing ["sqlite_autoindex_state_snapshots_1"];
+        snapshots.restore("snapshot-7", ChangeIf::Any) => Nothing
+            ["sqlite_autoindex_state_snapshots_1", "agent_states_by_agent"];
+        snapshots.purge("snapshot-7", ChangeIf::Any) => Nothing
             ["sqlite_autoindex_state_snapshots_1", "sqlite_autoindex_revision_floors_1"];
         snapshots.purge_expired() => Nothing ["state_snapshots_by_expiry", "sqlite_autoindex_revision_floors_1"];
     }
@@ -230,10 +230,10 @@ async fn tasks(store: &SqliteStateStore, seen: &mut Examination) {
         tasks.count(&todo().assigned_to("agent-7")) => Nothing ["tasks_by_assignee_status"];
         tasks.count(&all().updated(hours())) => Nothing ["tasks_by_update"];
         store.get_tasks() => Nothing ["tasks_by_sequence"];
-        tasks.set_status(&id, TaskStatus::Done, Expected::Any) => Nothing ["sqlite_autoindex_tasks_1"];
-        tasks.delete(&id, Expected::Any) => Nothing ["sqlite_autoindex_tasks_1"];
-        tasks.undelete(&id, Expected::Any) => Nothing ["sqlite_autoindex_tasks_1"];
-        tasks.purge(&id, Expected::Any) => Nothing ["sqlite_autoindex_tasks_1", "sqlite_autoindex_revision_floors_1"];
+        tasks.set_status(&id, TaskStatus::Done, ChangeIf::Any) => Nothing ["sqlite_autoindex_tasks_1"];
+        tasks.delete(&id, ChangeIf::Any) => Nothing ["sqlite_autoindex_tasks_1"];
+        tasks.undelete(&id, ChangeIf::Any) => Nothing ["sqlite_autoindex_tasks_1"];
+        tasks.purge(&id, ChangeIf::Any) => Nothing ["sqlite_autoindex_tasks_1", "sqlite_autoindex_revision_floors_1"];
         tasks.save(&task(id)) => Nothing ["sqlite_autoindex_tasks_1", "sqlite_autoindex_revision_floors_1"];
     }
 }
@@ -260,10 +260,10 @@ async fn sessions(store: &SqliteStateStore, seen: &mut Examination) {
         sessions.count(&active()) => Nothing ["sessions_by_status"];
         sessions.count(&active().agent("agent-7")) => Nothing ["sessions_by_agent_status"];
         sessions.count(&of_agent().started(hours())) => Nothing ["sessions_by_agent_time"];
-        sessions.touch("session-6", Expected::Any) => Nothing ["sqlite_autoindex_sessions_1"];
-        sessions.end("session-6", SessionStatus::Failed, Expected::Any) => Nothing ["sqlite_autoindex_sessions_1"];
-        sessions.delete("session-6", Expected::Any) => Nothing ["sqlite_autoindex_sessions_1"];
-        sessions.purge("session-6", Expected::Any) => Nothing
+        sessions.touch("session-6", ChangeIf::Any) => Nothing ["sqlite_autoindex_sessions_1"];
+        sessions.end("session-6", SessionStatus::Failed, ChangeIf::Any) => Nothing ["sqlite_autoindex_sessions_1"];
+        sessions.delete("session-6", ChangeIf::Any) => Nothing ["sqlite_autoindex_sessions_1"];
+        sessions.purge("session-6", ChangeIf::Any) => Nothing
             ["sqlite_autoindex_sessions_1", "sqlite_autoindex_revision_floors_1"];
         sessions.start(&Session::new("session-6", "agent-7")) => Nothing
             ["sqlite_autoindex_sessions_1", "sqlite_autoindex_revision_floors_1"];
@@ -324,7 +324,7 @@ async fn examine(statistics: bool) -> (BTreeSet<String>, BTreeSet<String>) {
     snapshots(&store, &mut seen).await;
     agents(&store, &mut seen).await;
     // A purge takes an agent's snapshots too, by whichever index of theirs.
-    plans! { seen: store.agents().purge("agent-8", Expected::Any) => Nothing []; }
+    plans! { seen: store.agents().purge("agent-8", ChangeIf::Any) => Nothing []; }
     let query = "SELECT name AS line FROM sqlite_schema WHERE type = 'index' AND tbl_name NOT LIKE '%migrations'
         AND tbl_name NOT LIKE 'events_search%'";
     let all = descartes_state_testing::lines(
@@ -347,10 +347,15 @@ async fn every_call_uses_its_index_after_analyze() {
     every_index_serves(&named, &all);
 }
 
-/// An index that no query names only costs. One does nothing but refuse a second row with the same id.
+/// An index that no query names only costs. One does nothing but refuse a second row with the same id, and one is of a
+/// table that is read only when a file is opened.
 fn every_index_serves(named: &BTreeSet<String>, all: &BTreeSet<String>) {
     let useless: Vec<&str> = all.difference(named).map(String::as_str).collect();
-    assert_eq!(useless, ["sqlite_autoindex_state_transitions_1"]);
+    let known = [
+        "sqlite_autoindex_migration_fingerprints_1",
+        "sqlite_autoindex_state_transitions_1",
+    ];
+    assert_eq!(useless, known);
     assert!(all.len() > 30, "{all:?}");
 }
 
@@ -361,7 +366,7 @@ async fn the_index_of_transition_ids_refuses_a_second_row() {
     let row = "INSERT INTO state_transitions (id, agent_id, state_before, state_after, timestamp, recorded_at)
         VALUES ('one', 'a', '{}', '{}', 1, 1)";
     let twice = store
-        .transact(move |tx| Ok(tx.connection().batch_execute(&format!("{row}; {row};"))?))
+        .transact(move |tx| Ok(tx.sqlite()?.batch_execute(&format!("{row}; {row};"))?))
         .await;
     let error = twice.unwrap_err().to_string();
     assert!(error.contains("UNIQUE constraint failed"), "{error}");

@@ -5,10 +5,11 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use descartes_state::AgentStatus::{Completed, Failed, Running, Terminated};
+use descartes_state::runner::Output;
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentCommand, AgentExit, AgentInfo, AgentSignal, AgentStatus, LocalProcessRunner, Output,
-    RunnerError, RunnerOptions,
+    AgentCommand, AgentExit, AgentInfo, AgentSignal, AgentStatus, LocalProcessRunner, RunnerError,
+    RunnerOptions,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStdout;

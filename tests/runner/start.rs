@@ -7,10 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use descartes_state::runner::{Input, Output};
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentCommand, AgentSignal, AgentStatus, Input, LocalProcessRunner, Output, RunnerError,
-    RunnerOptions,
+    AgentCommand, AgentSignal, AgentStatus, LocalProcessRunner, RunnerError, RunnerOptions,
 };
 use tokio::io::AsyncReadExt;
 

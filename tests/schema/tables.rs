@@ -14,7 +14,7 @@ use diesel_migrations::MigrationHarness;
 const PRINTED: &str = include_str!("../../src/schema.rs");
 
 /// The Diesel tables that print-schema leaves out.
-const SEARCH: &str = include_str!("../../src/repository/search.rs");
+const SEARCH: &str = include_str!("../../src/repository/sqlite/search.rs");
 
 /// A table's columns in order, and the columns of its primary key in theirs.
 #[derive(Debug, PartialEq, Eq)]
@@ -220,11 +220,11 @@ async fn every_table_loads_through_its_diesel_columns() {
         ($($table:ident),+) => {{
             let mut seen = Vec::new();
             $(
-                let rows: Vec<String> = schema::$table::table
-                    .select(schema::$table::namespace)
-                    .load(&mut connection)
+                let rows: i64 = schema::$table::table
+                    .count()
+                    .get_result(&mut connection)
                     .unwrap();
-                assert!(!rows.is_empty());
+                assert!(rows > 0);
                 // Every column, by the name that Diesel gives it.
                 let all = schema::$table::table.select(schema::$table::all_columns);
                 let query = descartes_state::diesel::debug_query::<descartes_state::diesel::sqlite::Sqlite, _>(&all);

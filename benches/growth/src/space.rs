@@ -44,7 +44,7 @@ pub(crate) async fn of(
                 "SELECT s.type, s.tbl_name, d.pgsize FROM dbstat AS d \
                  JOIN sqlite_schema AS s ON s.name = d.name WHERE d.aggregate = TRUE",
             );
-            Ok(parts.load(tx.connection())?)
+            Ok(parts.load(tx.sqlite()?)?)
         })
         .await?;
     let mut space = Space {

@@ -41,7 +41,7 @@ pub(crate) async fn sqlite_version() -> Result<String, Failure> {
     let version = store
         .read(|tx| {
             let version = descartes_state::diesel::select(sql::<Text>("sqlite_version()"));
-            Ok(version.get_result(tx.connection())?)
+            Ok(version.get_result(tx.sqlite()?)?)
         })
         .await?;
     store.close().await?;

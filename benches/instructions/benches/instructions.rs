@@ -21,7 +21,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use descartes_state::{
-    AgentFilter, AgentState, Durability, Event, EventFilter, Expected, PageRequest, Session,
+    AgentFilter, AgentState, Durability, Event, EventFilter, ChangeIf, SaveIf, PageRequest, Session,
     SnapshotOptions, SqliteStateStore, StateStoreError, StoreOptions, Task, Transaction,
     TransitionDraft, TransitionFilter,
 };
@@ -106,7 +106,7 @@ impl Input {
 #[library_benchmark]
 #[bench::agents_save(|tx, its| tx.agents().save(&its.agent).map(drop))]
 #[bench::agents_get(|tx, its| tx.agents().get(&its.agent_id).map(drop))]
-#[bench::agents_set_status(|tx, its| tx.agents().set_status(&its.agent_id, "paused", Expected::Any).map(drop))]
+#[bench::agents_set_status(|tx, its| tx.agents().set_status(&its.agent_id, "paused", ChangeIf::Any).map(drop))]
 #[bench::agents_list(|tx, its| tx.agents().list(&AgentFilter::default(), &its.page).map(drop))]
 #[bench::events_append(|tx, its| tx.events().append(&its.event).map(drop))]
 #[bench::events_list(|tx, its| tx.events().list(&EventFilter::default(), &its.page).map(drop))]
@@ -116,7 +116,7 @@ impl Input {
 #[bench::snapshots_create(|tx, its| tx.snapshots().create(&its.agent_id, &SnapshotOptions::default()).map(drop))]
 #[bench::tasks_save(|tx, its| tx.tasks().save(&its.task).map(drop))]
 #[bench::tasks_get(|tx, its| tx.tasks().get(&its.task.id).map(drop))]
-#[bench::sessions_save(|tx, its| tx.sessions().save_if(&its.session, Expected::Any).map(drop))]
+#[bench::sessions_save(|tx, its| tx.sessions().save_if(&its.session, SaveIf::Any).map(drop))]
 #[bench::sessions_get(|tx, its| tx.sessions().get(&its.session.id).map(drop))]
 fn statement(work: fn(&mut Transaction<'_>, &Input) -> Outcome) {
     let rig = rig();

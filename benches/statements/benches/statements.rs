@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use descartes_state::{
-    AgentFilter, Durability, Event, EventFilter, Expected, PageRequest, SessionFilter,
+    AgentFilter, Durability, Event, EventFilter, ChangeIf, SaveIf, PageRequest, SessionFilter,
     SnapshotFilter, SnapshotOptions, SqliteStateStore, StateStoreError, StoreOptions, TaskFilter,
     Transaction, TransitionFilter,
 };
@@ -58,7 +58,7 @@ fn agents(rig: &Rig, group: &mut Group<'_>) {
     });
     rig.statement(group, "agents/get", agent_id, |tx, id| tx.agents().get(id));
     rig.statement(group, "agents/set_status", agent_id, |tx, id| {
-        tx.agents().set_status(id, "paused", Expected::Any)
+        tx.agents().set_status(id, "paused", ChangeIf::Any)
     });
     rig.statement(group, "agents/list", nothing, move |tx, ()| {
         tx.agents().list(&AgentFilter::default(), &page)
@@ -125,7 +125,7 @@ fn tasks_and_sessions(rig: &Rig, group: &mut Group<'_>) {
         move |tx, ()| tx.tasks().list(&TaskFilter::default(), &page)
     });
     rig.statement(group, "sessions/save", session, |tx, session| {
-        tx.sessions().save_if(session, Expected::Any)
+        tx.sessions().save_if(session, SaveIf::Any)
     });
     rig.statement(group, "sessions/get", session_id, |tx, id| {
         tx.sessions().get(id)

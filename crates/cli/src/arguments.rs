@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
-use descartes_state::{Cursor, SessionStatus, TaskStatus};
+use descartes_state::{Cursor, Limits, Revision, SessionStatus, TaskStatus};
 
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
@@ -19,7 +19,8 @@ Exit codes:
   1    what was named does not exist; any failure that has no code below;
        `migrate revert` without --yes
   2    wrong usage, or a value that can never be right
-  3    conflict: what is stored isn't what was expected, or is deleted
+  3    conflict: what is stored isn't what was expected, is deleted, or is in
+       a state that forbids it
   4    no store there: the file is missing, not initialized, of a newer
        version of this program, or another program's
   5    the store is busy: try again
@@ -118,7 +119,7 @@ pub(crate) struct Common {
     /// Begin where the page before ended, as it said
     #[arg(long, global = true, value_name = "CURSOR")]
     pub(crate) after: Option<Cursor>,
-    /// List the oldest rows first, not the newest; agents always come by id
+    /// List the oldest rows first, not the newest; agents come by id
     #[arg(long, global = true)]
     pub(crate) oldest_first: bool,
     /// Show long texts whole
@@ -191,8 +192,8 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) jsonl: bool,
     /// Bytes of a line above which it becomes several events (1024 to 67108864)
-    #[arg(long, value_name = "BYTES", default_value_t = LONGEST_LINE, hide_default_value = true,
-          value_parser = clap::value_parser!(u32).range(1024..=i64::from(LONGEST_LINE)))]
+    #[arg(long, value_name = "BYTES", default_value_t = longest_line(), hide_default_value = true,
+          value_parser = clap::value_parser!(u32).range(1024..=i64::from(longest_line())))]
     pub(crate) line_limit: u32,
     /// How long the command may go on after a signal
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
@@ -202,8 +203,10 @@ pub(crate) struct RunArguments {
     pub(crate) command: Vec<OsString>,
 }
 
-/// The store's own limit of an event's content.
-const LONGEST_LINE: u32 = 64 * 1024 * 1024;
+/// Bytes of an event's content, as stores have it by default.
+fn longest_line() -> u32 {
+    u32::try_from(Limits::default().max_content_bytes()).unwrap_or(u32::MAX)
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentsVerb {
@@ -215,6 +218,9 @@ pub(crate) enum AgentsVerb {
         /// Soft-deleted agents too
         #[arg(long)]
         deleted: bool,
+        /// By falling id
+        #[arg(long)]
+        descending: bool,
     },
     /// Show one agent with its state
     Show {
@@ -270,7 +276,7 @@ pub(crate) enum SnapshotsVerb {
         snapshot: String,
         /// Only if the agent is still at this revision
         #[arg(long, value_name = "REVISION")]
-        if_revision: Option<i64>,
+        if_revision: Option<Revision>,
     },
 }
 
@@ -288,12 +294,12 @@ pub(crate) enum MigrateVerb {
     },
 }
 
-fn name(text: &str) -> Result<String, &'static str> {
-    const MOST: usize = 512;
+fn name(text: &str) -> Result<String, String> {
+    let most = Limits::default().max_id_bytes();
     if text.is_empty() {
-        Err("it is empty")
-    } else if text.len() > MOST {
-        Err("it has more than 512 bytes")
+        Err("it is empty".to_owned())
+    } else if text.len() > most {
+        Err(format!("it has more than {most} bytes"))
     } else {
         Ok(text.to_owned())
     }

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::Path;
 
-use descartes_state::{DatabaseFailure, RunnerError, StateStoreError, serde_json};
+use descartes_state::error::ErrorKind;
+use descartes_state::{RunnerError, StateStoreError, serde_json};
 use descartes_state_recorder::run::RecordError;
 
-/// The kind of a failure: the word that `--json` gives, and the exit code.
+/// The kind of a failure: the word of `--json`, and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     NotFound,
@@ -16,6 +17,8 @@ pub(crate) enum Kind {
     Unconfirmed,
     Usage,
     Conflict,
+    /// What is stored is in a state that forbids it.
+    InvalidState,
     NoStore,
     Busy,
     /// The store failed under `run`.
@@ -36,6 +39,7 @@ impl Kind {
             Self::Unconfirmed => "unconfirmed",
             Self::Usage => "usage",
             Self::Conflict => "conflict",
+            Self::InvalidState => "invalid_state",
             Self::NoStore => "no_store",
             Self::Busy => "busy",
             Self::Recording => "recording",
@@ -49,7 +53,7 @@ impl Kind {
             Self::ReaderGone => 0,
             Self::NotFound | Self::Other | Self::Corrupt | Self::Database | Self::Unconfirmed => 1,
             Self::Usage => 2,
-            Self::Conflict => 3,
+            Self::Conflict | Self::InvalidState => 3,
             Self::NoStore => 4,
             Self::Busy => 5,
             Self::Recording => 125,
@@ -97,29 +101,32 @@ impl Failure {
 
 impl From<StateStoreError> for Failure {
     fn from(error: StateStoreError) -> Self {
-        use StateStoreError as Error;
-        let kind = match &error {
-            Error::NotFound { .. } => Kind::NotFound,
-            Error::InvalidInput { .. } | Error::TooLarge { .. } => Kind::Usage,
-            Error::Conflict { .. } | Error::Deleted { .. } => Kind::Conflict,
-            Error::NotInitialized { .. }
-            | Error::NewerDatabase { .. }
-            | Error::ForeignDatabase { .. } => Kind::NoStore,
-            Error::DatabaseError(database) if database.kind() == DatabaseFailure::CannotOpen => {
-                Kind::NoStore
+        let kind = match error.kind() {
+            ErrorKind::NotFound => Kind::NotFound,
+            ErrorKind::InvalidInput | ErrorKind::TooLarge => Kind::Usage,
+            ErrorKind::Conflict | ErrorKind::Deleted => Kind::Conflict,
+            ErrorKind::InvalidState => Kind::InvalidState,
+            ErrorKind::NotInitialized
+            | ErrorKind::NewerDatabase
+            | ErrorKind::ForeignDatabase
+            | ErrorKind::CannotOpen => Kind::NoStore,
+            ErrorKind::Busy | ErrorKind::QueueFull | ErrorKind::WalFull | ErrorKind::Timeout => {
+                Kind::Busy
             }
-            Error::Busy { .. }
-            | Error::QueueFull { .. }
-            | Error::WalFull { .. }
-            | Error::Timeout { .. } => Kind::Busy,
-            Error::Corrupt { .. } => Kind::Corrupt,
-            Error::DatabaseError(_) | Error::OutcomeUnknown { .. } | Error::MigrationError(_) => {
-                Kind::Database
-            }
+            ErrorKind::Corrupt => Kind::Corrupt,
+            ErrorKind::Constraint
+            | ErrorKind::DiskFull
+            | ErrorKind::ReadOnly
+            | ErrorKind::Io
+            | ErrorKind::Damaged
+            | ErrorKind::NotADatabase
+            | ErrorKind::Database
+            | ErrorKind::OutcomeUnknown
+            | ErrorKind::Migration => Kind::Database,
             _ => Kind::Other,
         };
         let message = match &error {
-            Error::NotInitialized { reason } => format!(
+            StateStoreError::NotInitialized { reason } => format!(
                 "the database is not initialized ({reason}): `descartes-state migrate run` does it"
             ),
             _ => error.to_string(),

@@ -8,7 +8,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = SqliteStateStore::temporary().await?;
-//! let mut reader = EntryReader::new("coder", "session_001", true);
+//! let mut reader = EntryReader::new("coder", "session_001", true, store.limits());
 //! let mut entries = Entries::default();
 //! let mut splitter = Splitter::new(Stream::Stdout, 1024);
 //! for line in splitter.feed(b"{\"event_type\":\"thought\",\"content\":\"so\"}\nplain\n", 1_763_856_000) {
@@ -25,10 +25,11 @@ use std::collections::{BTreeSet, HashMap};
 use descartes_state::serde_json::{Map, Value, json};
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    ActorType, AgentState, Event, Expected, Session, SessionStatus, StateStoreError, Transaction,
+    ActorType, Event, Limits, SaveIf, Session, SessionStatus, StateStoreError, Transaction,
     TransitionDraft,
 };
 
+use crate::agents::change_agent;
 use crate::lines::Line;
 use crate::structured::{self, Structured};
 
@@ -49,6 +50,7 @@ pub struct EntryReader {
     agent_id: String,
     session_id: String,
     is_jsonl: bool,
+    limits: Limits,
     /// The last state of each agent, by session.
     sessions: HashMap<String, HashMap<String, String>>,
     agents: BTreeSet<String>,
@@ -56,13 +58,15 @@ pub struct EntryReader {
 }
 
 impl EntryReader {
-    /// Reads lines of this agent and session; with `is_jsonl`, lines that are JSON objects may name others.
+    /// Reads lines of this agent and session for a store with these limits; with `is_jsonl`, lines that are JSON objects may
+    /// name others.
     #[must_use]
-    pub fn new(agent_id: &str, session_id: &str, is_jsonl: bool) -> Self {
+    pub fn new(agent_id: &str, session_id: &str, is_jsonl: bool, limits: &Limits) -> Self {
         Self {
             agent_id: agent_id.to_owned(),
             session_id: session_id.to_owned(),
             is_jsonl,
+            limits: limits.clone(),
             sessions: HashMap::new(),
             agents: BTreeSet::new(),
             has_own_state: false,
@@ -118,7 +122,7 @@ impl EntryReader {
             }
         };
         if self.is_jsonl && is_whole {
-            match structured::parse(&text) {
+            match structured::parse(&text, &self.limits) {
                 Ok(Some(parsed)) => return self.structured(parsed, stream, text, read_at, entries),
                 Ok(None) => {}
                 Err(reason) => {
@@ -233,14 +237,17 @@ impl Entries {
             open_session(tx, session)?;
         }
         for agent_id in self.agents {
-            change_agent(tx, agent_id, None)?;
+            change_agent(tx, &agent_id, |state| state.status = "running".to_owned())?;
         }
         tx.events().append_all(&self.events)?;
         for draft in &self.transitions {
             tx.transitions().record(draft)?;
         }
         for (agent_id, state) in self.states {
-            change_agent(tx, agent_id, Some(state))?;
+            change_agent(tx, &agent_id, |agent| {
+                agent.status = "running".to_owned();
+                agent.state_data.clone_from(&state);
+            })?;
         }
         Ok(())
     }
@@ -249,37 +256,11 @@ impl Entries {
 /// Starts a session, or takes up one of that name again.
 fn open_session(tx: &mut Transaction<'_>, mut session: Session) -> Result<(), StateStoreError> {
     if let Some(known) = tx.sessions().get(&session.id)? {
-        session = known.session;
+        session = Session::from(known);
         session.status = SessionStatus::Active;
         session.ended_at = None;
     }
-    tx.sessions().save_if(&session, Expected::Any).map(drop)
-}
-
-/// Makes an agent, or notes that it runs and what its state is.
-fn change_agent(
-    tx: &mut Transaction<'_>,
-    agent_id: String,
-    state_data: Option<String>,
-) -> Result<(), StateStoreError> {
-    let now = chrono::Utc::now().timestamp();
-    let known = tx.agents().get(&agent_id)?.map(|record| record.state);
-    let mut state = known.unwrap_or_else(|| AgentState {
-        name: agent_id.clone(),
-        agent_id,
-        status: String::new(),
-        metadata: json!({}),
-        state_data: "{}".to_owned(),
-        created_at: now,
-        updated_at: now,
-        version: 1,
-    });
-    state.status = "running".to_owned();
-    state.updated_at = now;
-    if let Some(state_data) = state_data {
-        state.state_data = state_data;
-    }
-    tx.agents().save(&state).map(drop)
+    tx.sessions().save_if(&session, SaveIf::Any).map(drop)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -4,6 +4,7 @@
 //! - [`entries`] turns lines, plain or JSON, into the rows of one transaction.
 //! - [`run`] runs a command as an agent and records its whole life that way.
 
+mod agents;
 pub mod entries;
 pub mod lines;
 pub mod run;

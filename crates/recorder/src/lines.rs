@@ -57,14 +57,12 @@ pub struct Part {
     pub is_last: bool,
 }
 
-/// Bytes of one part of a line that isn't UTF-8: as hexadecimal digits they must fit into an event's metadata (1 MiB).
-const LONGEST_RAW: usize = 256 * 1024;
-
 /// Cuts one stream into lines, and lines above a limit into parts; holds one part at the most.
 #[derive(Debug)]
 pub struct Splitter {
     stream: Stream,
     limit: usize,
+    raw_limit: usize,
     buffer: Vec<u8>,
     /// Lines that are whole.
     lines: u64,
@@ -79,10 +77,18 @@ impl Splitter {
         Self {
             stream,
             limit,
+            raw_limit: limit,
             buffer: Vec::new(),
             lines: 0,
             parts: 0,
         }
+    }
+
+    /// Bytes of a part where the line isn't UTF-8 (as for any line).
+    #[must_use]
+    pub fn raw_limit(mut self, bytes: usize) -> Self {
+        self.raw_limit = bytes;
+        self
     }
 
     /// Returns how many lines came.
@@ -127,7 +133,7 @@ impl Splitter {
         let mut rest = mem::take(&mut self.buffer);
         let most = match std::str::from_utf8(&rest) {
             Ok(_) => rest.len(),
-            Err(_) => LONGEST_RAW,
+            Err(_) => self.raw_limit,
         };
         loop {
             let after = rest.split_off(boundary(&rest, most));
@@ -177,10 +183,12 @@ fn boundary(bytes: &[u8], most: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_RAW, Line, Part, Splitter, Stream};
+    use super::{Line, Part, Splitter, Stream};
+
+    const LONGEST_RAW: usize = 1000;
 
     fn split(limit: usize, chunks: &[&[u8]]) -> Vec<Line> {
-        let mut splitter = Splitter::new(Stream::Stdout, limit);
+        let mut splitter = Splitter::new(Stream::Stdout, limit).raw_limit(LONGEST_RAW);
         let mut lines = Vec::new();
         for chunk in chunks {
             lines.extend(splitter.feed(chunk, 0));

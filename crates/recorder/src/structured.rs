@@ -1,13 +1,7 @@
 //! A line that is a JSON object, as `--jsonl` reads it.
 
-use descartes_state::ActorType;
 use descartes_state::serde_json::{self, Map, Value};
-
-/// The store's own limits, so that one bad line doesn't take a whole batch down.
-const LONGEST_ID: usize = 512;
-const LARGEST_METADATA: usize = 1024 * 1024;
-const DEEPEST_METADATA: usize = 100;
-const LONGEST_TEXT: usize = 64 * 1024 * 1024;
+use descartes_state::{ActorType, Limits};
 
 /// What an object says of an event; `None` is for the run to fill in.
 #[derive(Debug, PartialEq)]
@@ -22,46 +16,52 @@ pub(crate) struct Structured {
     pub(crate) metadata: Option<Value>,
 }
 
-/// Reads a line; `Ok(None)` for one that isn't meant as an object, `Err` with the reason for one that can't be used.
-pub(crate) fn parse(line: &str) -> Result<Option<Structured>, String> {
+/// Reads a line; `Ok(None)` for one that isn't meant as an object, `Err` with the reason for one that can't be used. What is
+/// above a limit of the store is refused here, so that one bad line doesn't take a whole batch down.
+pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, String> {
     if !line.trim_start().starts_with('{') {
         return Ok(None);
     }
     let mut object: Map<String, Value> =
         serde_json::from_str(line).map_err(|error| error.to_string())?;
     object.retain(|_, value| !value.is_null());
-    let actor_type = match text_of(&mut object, "actor_type")? {
+    let actor_type = match text_of(&mut object, "actor_type", limits)? {
         None => ActorType::Agent,
         Some(actor_type) => actor_type
             .parse()
             .map_err(|error: descartes_state::StateStoreError| error.to_string())?,
     };
-    let session = match text_of(&mut object, "session_id")? {
+    let session = match text_of(&mut object, "session_id", limits)? {
         Some(session) => Some(session),
-        None => text_of(&mut object, "run")?,
+        None => text_of(&mut object, "run", limits)?,
     };
     Ok(Some(Structured {
-        event_type: text_of(&mut object, "event_type")?,
-        content: body_of(&mut object, "content")?,
+        event_type: text_of(&mut object, "event_type", limits)?,
+        content: body_of(&mut object, "content", limits.max_content_bytes())?,
         actor_type,
-        actor_id: text_of(&mut object, "actor_id")?,
-        agent: text_of(&mut object, "agent")?,
+        actor_id: text_of(&mut object, "actor_id", limits)?,
+        agent: text_of(&mut object, "agent", limits)?,
         session,
-        state: body_of(&mut object, "state")?,
-        metadata: metadata_of(object)?,
+        state: body_of(&mut object, "state", limits.max_state_bytes())?,
+        metadata: metadata_of(object, limits)?,
     }))
 }
 
 /// An id, or another short word.
-fn text_of(object: &mut Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+fn text_of(
+    object: &mut Map<String, Value>,
+    key: &str,
+    limits: &Limits,
+) -> Result<Option<String>, String> {
+    let longest = limits.max_id_bytes();
     match object.remove(key) {
         None => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Err(format!("{key} is empty")),
         Some(Value::String(text)) if text.contains('\0') => {
             Err(format!("{key} holds a NUL character"))
         }
-        Some(Value::String(text)) if text.len() > LONGEST_ID => {
-            Err(format!("{key} has more than {LONGEST_ID} bytes"))
+        Some(Value::String(text)) if text.len() > longest => {
+            Err(format!("{key} has more than {longest} bytes"))
         }
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(format!("{key} is no string")),
@@ -69,20 +69,25 @@ fn text_of(object: &mut Map<String, Value>, key: &str) -> Result<Option<String>,
 }
 
 /// A text of any kind; what isn't a string is kept as JSON.
-fn body_of(object: &mut Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+fn body_of(
+    object: &mut Map<String, Value>,
+    key: &str,
+    longest: usize,
+) -> Result<Option<String>, String> {
     let text = match object.remove(key) {
         None => return Ok(None),
         Some(Value::String(text)) => text,
         Some(value) => value.to_string(),
     };
-    if text.len() > LONGEST_TEXT {
-        return Err(format!("{key} has more than {LONGEST_TEXT} bytes"));
+    if text.len() > longest {
+        return Err(format!("{key} has more than {longest} bytes"));
     }
     Ok(Some(text))
 }
 
 /// The object under `metadata`, and every other key beside what is in it.
-fn metadata_of(mut object: Map<String, Value>) -> Result<Option<Value>, String> {
+fn metadata_of(mut object: Map<String, Value>, limits: &Limits) -> Result<Option<Value>, String> {
+    let (deepest, largest) = (limits.max_metadata_levels(), limits.max_metadata_bytes());
     let mut metadata = match object.remove("metadata") {
         Some(Value::Object(metadata)) => metadata,
         Some(other) => Map::from_iter([("metadata".to_owned(), other)]),
@@ -98,15 +103,11 @@ fn metadata_of(mut object: Map<String, Value>) -> Result<Option<Value>, String> 
         return Ok(None);
     }
     let metadata = Value::Object(metadata);
-    if !is_within(&metadata, DEEPEST_METADATA) {
-        return Err(format!(
-            "the metadata has more than {DEEPEST_METADATA} levels"
-        ));
+    if !is_within(&metadata, deepest) {
+        return Err(format!("the metadata has more than {deepest} levels"));
     }
-    if metadata.to_string().len() > LARGEST_METADATA {
-        return Err(format!(
-            "the metadata has more than {LARGEST_METADATA} bytes"
-        ));
+    if metadata.to_string().len() > largest {
+        return Err(format!("the metadata has more than {largest} bytes"));
     }
     Ok(Some(metadata))
 }
@@ -125,10 +126,10 @@ fn is_within(value: &Value, levels: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use descartes_state::ActorType;
     use descartes_state::serde_json::json;
+    use descartes_state::{ActorType, Limits};
 
-    use super::{DEEPEST_METADATA, LARGEST_METADATA, parse};
+    use super::parse;
 
     #[test]
     fn every_key_has_its_place_and_nothing_is_dropped() {
@@ -137,7 +138,9 @@ mod tests {
             "agent": "a", "session_id": "s", "run": "r", "state": {"x": 1},
             "metadata": {"step": 1}, "step": 2, "step_": 3, "nothing": null,
         });
-        let parsed = parse(&line.to_string()).unwrap().unwrap();
+        let parsed = parse(&line.to_string(), &Limits::default())
+            .unwrap()
+            .unwrap();
         assert_eq!(parsed.event_type.as_deref(), Some("thought"));
         assert_eq!(parsed.content.as_deref(), Some("so"));
         assert_eq!(parsed.actor_type, ActorType::System);
@@ -152,13 +155,13 @@ mod tests {
     #[test]
     fn what_is_no_object_is_not_structured() {
         for line in ["", "plain", "[1]", "\"text\"", "12"] {
-            assert_eq!(parse(line), Ok(None), "{line}");
+            assert_eq!(parse(line, &Limits::default()), Ok(None), "{line}");
         }
     }
 
     #[test]
     fn what_cannot_be_stored_is_refused_with_the_reason() {
-        let deep = "[".repeat(DEEPEST_METADATA) + &"]".repeat(DEEPEST_METADATA);
+        let deep = "[".repeat(100) + &"]".repeat(100);
         for (line, reason) in [
             ("{\"a\":".to_owned(), "EOF"),
             (json!({"actor_type": "robot"}).to_string(), "robot"),
@@ -166,13 +169,10 @@ mod tests {
             (json!({"agent": ""}).to_string(), "agent is empty"),
             (json!({"run": "a\0b"}).to_string(), "NUL"),
             (json!({"event_type": "x".repeat(513)}).to_string(), "512"),
-            (
-                json!({"m": "x".repeat(LARGEST_METADATA)}).to_string(),
-                "bytes",
-            ),
+            (json!({"m": "x".repeat(1024 * 1024)}).to_string(), "bytes"),
             (format!("{{\"m\":{deep}}}"), "levels"),
         ] {
-            let refused = parse(&line).unwrap_err();
+            let refused = parse(&line, &Limits::default()).unwrap_err();
             assert!(refused.contains(reason), "{refused}");
         }
     }

@@ -97,7 +97,7 @@ pub async fn dump(
     // Without a prefix: the handle at hand may have an illegal one.
     let store = store.with_prefix("");
     let rows = store.read(move |transaction| {
-        let connection = transaction.connection();
+        let connection = transaction.sqlite()?;
         let mut rows = Vec::new();
         for table in TABLES {
             let columns = columns(connection, table)?;
@@ -140,12 +140,14 @@ pub fn schema_dump(connection: &mut SqliteConnection) -> Vec<String> {
     )
 }
 
-/// Returns the tables that hold rows of ours, without what SQLite, Diesel and the search index keep for themselves.
+/// Returns the tables that hold rows of ours, without what SQLite, the migrations and the search index keep for
+/// themselves.
 pub fn tables(connection: &mut SqliteConnection) -> Vec<String> {
     lines(
         connection,
         "SELECT name AS line FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'
-         AND name NOT LIKE '__diesel%' AND name NOT LIKE 'events_search%' ORDER BY name",
+         AND name NOT LIKE '__diesel%' AND name NOT LIKE 'events_search%'
+         AND name <> 'migration_fingerprints' ORDER BY name",
     )
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod database;
+mod examples;
 mod migrations;
 mod polling;
 mod runs;
@@ -21,6 +22,7 @@ pub use database::{
     TABLES, assert_intact, columns, connect, connect_patiently, connect_to_tamper, contents, count,
     dump, lines, number, pragma, schema_dump, tables,
 };
+pub use examples::example;
 pub use migrations::{migration_names, migrations_directory, migrations_on_disk};
 pub use polling::{DEADLINE, block_on, poll_once, polled_at_most, soon, until};
 pub use runs::real_events;

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use descartes_state::{
-    Durability, Expected, Session, SqliteStateStore, StateStoreError, StoreOptions,
+    ChangeIf, Durability, Session, SqliteStateStore, StateStoreError, StoreOptions,
 };
 use tempfile::TempDir;
 
@@ -81,7 +81,7 @@ pub async fn populate(store: &SqliteStateStore) {
         store.save_task(&purged).await.unwrap();
         // What a purge leaves is a row in revision_floors.
         let tasks = store.tasks();
-        tasks.purge(&purged.id, Expected::Any).await.unwrap();
+        tasks.purge(&purged.id, ChangeIf::Any).await.unwrap();
         let session = Session::new("session", "agent");
         store.sessions().start(&session).await.unwrap();
     }

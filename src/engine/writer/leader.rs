@@ -350,7 +350,7 @@ fn in_transaction(
         Err(StateStoreError::Panicked { message }) => {
             Ended::Failed(StateStoreError::OutcomeUnknown {
                 operation: "commit",
-                source: message.into(),
+                cause: message.into(),
             })
         }
         Err(error) => Ended::Failed(error.of_commit("commit")),

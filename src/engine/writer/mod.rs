@@ -166,7 +166,7 @@ impl Withdrawal<'_> {
         }
         StateStoreError::OutcomeUnknown {
             operation,
-            source: "the thread that wrote it ended".into(),
+            cause: "the thread that wrote it ended".into(),
         }
     }
 }

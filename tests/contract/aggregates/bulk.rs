@@ -1,7 +1,7 @@
 //! Bulk append: all or none, in order, and on real input.
 
 use descartes_state::{
-    Event, EventFilter, Order, PageRequest, SqliteStateStore, StateStoreError, StoreOptions,
+    Event, EventFilter, PageRequest, SqliteStateStore, StateStoreError, StoreOptions, page::Order,
 };
 
 use descartes_state_testing::{TestResult, dump, event, real_events};
@@ -18,7 +18,7 @@ async fn a_batch_is_appended_in_its_order() -> TestResult {
     let events = batch(300);
     let numbers = store.events().append_all(&events).await?;
     assert!(numbers.is_sorted_by(|one, other| one < other));
-    let page = PageRequest::new(1_000).order(Order::OldestFirst);
+    let page = PageRequest::new(1_000).order(Order::Ascending);
     let rows = store
         .events()
         .list(&EventFilter::default(), &page)
@@ -30,7 +30,7 @@ async fn a_batch_is_appended_in_its_order() -> TestResult {
         events
     );
     assert_eq!(store.search_events("299").await?, events[299..]);
-    assert_eq!(store.events().append_all(&[]).await?, [0; 0]);
+    assert_eq!(store.events().append_all(&[]).await?, []);
     Ok(())
 }
 
@@ -105,7 +105,7 @@ async fn real_runs_are_kept_whole_and_found_by_their_words() -> TestResult {
 
     let store = SqliteStateStore::open(&path, StoreOptions::default()).await?;
     let mut kept = Vec::new();
-    let mut request = PageRequest::new(500).order(Order::OldestFirst);
+    let mut request = PageRequest::new(500).order(Order::Ascending);
     loop {
         let page = store
             .events()

@@ -37,7 +37,7 @@ async fn only_bodies_above_the_threshold_are_compressed() -> TestResult {
         .await?;
     let codecs: ((i64, i64), i64) = store
         .read(|transaction| {
-            let connection = transaction.connection();
+            let connection = transaction.sqlite()?;
             use state_transitions::{state_after_codec, state_before_codec};
             let both = (state_before_codec, state_after_codec);
             let transition = state_transitions::table

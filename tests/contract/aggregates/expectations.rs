@@ -1,11 +1,10 @@
-//! `Expected` in all its cells: every operation that takes one, on no row, a row, and a soft-deleted row.
+//! `SaveIf` and `ChangeIf` in all their cells: every operation that takes one, on no row, a row, and a soft-deleted row.
 
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentFilter, Expected, PageRequest, Session, SessionFilter, SessionStatus, SnapshotOptions,
-    SqliteStateStore, StateStoreError, Task, TaskFilter, TaskStatus,
+    AgentFilter, ChangeIf, PageRequest, Revision, SaveIf, Session, SessionFilter, SessionStatus,
+    SnapshotOptions, SqliteStateStore, StateStoreError, Task, TaskFilter, TaskStatus,
 };
-
 use descartes_state_testing::{TestResult, agent, dump, task};
 
 /// What the row of a cell is before the call.
@@ -34,17 +33,44 @@ enum Outcome {
     Deleted,
 }
 
-/// The table in `src/expected.rs`, and what undelete and purge say of deleted rows.
-fn outcome(operation: Operation, row: Row, expected: Expected, revision: i64) -> Outcome {
+/// What a call expects of the row, whichever of the two types it takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Condition {
+    Any,
+    Absent,
+    Revision(i64),
+}
+
+impl Condition {
+    fn save(self) -> SaveIf {
+        match self {
+            Self::Any => SaveIf::Any,
+            Self::Absent => SaveIf::Absent,
+            Self::Revision(revision) => SaveIf::Revision(revision.into()),
+        }
+    }
+
+    /// There is no change of what must be absent.
+    fn change(self) -> ChangeIf {
+        match self {
+            Self::Any | Self::Absent => ChangeIf::Any,
+            Self::Revision(revision) => ChangeIf::Revision(revision.into()),
+        }
+    }
+}
+
+/// The tables in `src/condition.rs`, and what undelete and purge say of deleted rows.
+fn outcome(operation: Operation, row: Row, condition: Condition, revision: i64) -> Outcome {
     use Operation::{Change, Delete, Purge, Save, Undelete};
-    let matches = expected == Expected::Any || expected == Expected::Revision(revision);
-    match (row, expected, operation) {
-        (Row::Missing, Expected::Any | Expected::Absent, Save) => Outcome::Done,
+    let matches = condition == Condition::Any || condition == Condition::Revision(revision);
+    match (row, condition, operation) {
+        (Row::Missing, Condition::Any | Condition::Absent, Save) => Outcome::Done,
         (Row::Missing, _, _) => Outcome::NotFound,
         (Row::Live, _, _) if matches => Outcome::Done,
         (Row::Live, _, _) => Outcome::Conflict,
-        (Row::Deleted, Expected::Any | Expected::Absent, Save | Undelete | Purge) => Outcome::Done,
-        (Row::Deleted, Expected::Any | Expected::Absent, _) => Outcome::NotFound,
+        (Row::Deleted, Condition::Any | Condition::Absent, Save) => Outcome::Done,
+        (Row::Deleted, Condition::Any, Undelete | Purge) => Outcome::Done,
+        (Row::Deleted, Condition::Any, _) => Outcome::NotFound,
         (Row::Deleted, _, Undelete | Purge) if matches => Outcome::Done,
         (Row::Deleted, _, Undelete | Purge) => Outcome::Conflict,
         (Row::Deleted, _, Save | Change | Delete) => Outcome::Deleted,
@@ -62,40 +88,55 @@ impl Aggregate {
     async fn run(
         self,
         store: &SqliteStateStore,
-        (operation, id, expected): (Operation, Uuid, Expected),
+        (operation, id, condition): (Operation, Uuid, Condition),
     ) -> Result<Option<i64>, StateStoreError> {
         let text = id.to_string();
         let (agents, tasks, sessions) = (store.agents(), store.tasks(), store.sessions());
         let revision = match (self, operation) {
-            (Self::Agents, Operation::Save) => agents.save_if(&agent(&text), expected).await,
-            (Self::Agents, Operation::Change) => agents.set_status(&text, "busy", expected).await,
-            (Self::Agents, Operation::Delete) => agents.delete(&text, expected).await,
-            (Self::Agents, Operation::Undelete) => agents.undelete(&text, expected).await,
+            (Self::Agents, Operation::Save) => {
+                agents.save_if(&agent(&text), condition.save()).await
+            }
+            (Self::Agents, Operation::Change) => {
+                agents.set_status(&text, "busy", condition.change()).await
+            }
+            (Self::Agents, Operation::Delete) => agents.delete(&text, condition.change()).await,
+            (Self::Agents, Operation::Undelete) => agents.undelete(&text, condition.change()).await,
             (Self::Agents, Operation::Purge) => {
-                return agents.purge(&text, expected).await.map(|()| None);
+                return agents.purge(&text, condition.change()).await.map(|()| None);
             }
             (Self::Tasks, Operation::Save) => {
-                tasks.save_if(&Task { id, ..task("x") }, expected).await
+                tasks
+                    .save_if(&Task { id, ..task("x") }, condition.save())
+                    .await
             }
             (Self::Tasks, Operation::Change) => {
-                tasks.set_status(&id, TaskStatus::Done, expected).await
+                tasks
+                    .set_status(&id, TaskStatus::Done, condition.change())
+                    .await
             }
-            (Self::Tasks, Operation::Delete) => tasks.delete(&id, expected).await,
-            (Self::Tasks, Operation::Undelete) => tasks.undelete(&id, expected).await,
+            (Self::Tasks, Operation::Delete) => tasks.delete(&id, condition.change()).await,
+            (Self::Tasks, Operation::Undelete) => tasks.undelete(&id, condition.change()).await,
             (Self::Tasks, Operation::Purge) => {
-                return tasks.purge(&id, expected).await.map(|()| None);
+                return tasks.purge(&id, condition.change()).await.map(|()| None);
             }
             (Self::Sessions, Operation::Save) => {
-                sessions.save_if(&Session::new(&text, "a"), expected).await
+                sessions
+                    .save_if(&Session::new(&text, "a"), condition.save())
+                    .await
             }
-            (Self::Sessions, Operation::Change) => sessions.touch(&text, expected).await,
-            (Self::Sessions, Operation::Delete) => sessions.delete(&text, expected).await,
-            (Self::Sessions, Operation::Undelete) => sessions.undelete(&text, expected).await,
+            (Self::Sessions, Operation::Change) => sessions.touch(&text, condition.change()).await,
+            (Self::Sessions, Operation::Delete) => sessions.delete(&text, condition.change()).await,
+            (Self::Sessions, Operation::Undelete) => {
+                sessions.undelete(&text, condition.change()).await
+            }
             (Self::Sessions, Operation::Purge) => {
-                return sessions.purge(&text, expected).await.map(|()| None);
+                return sessions
+                    .purge(&text, condition.change())
+                    .await
+                    .map(|()| None);
             }
         };
-        revision.map(Some)
+        revision.map(|revision| Some(revision.get()))
     }
 
     /// The row's revision, and whether it is soft-deleted.
@@ -111,13 +152,15 @@ impl Aggregate {
                 let filter = AgentFilter::default().include_deleted();
                 let rows = store.agents().list(&filter, &page).await?.items.into_iter();
                 let rows = rows.filter(|row| row.state.agent_id == text);
-                rows.map(|row| (row.revision, row.is_deleted)).collect()
+                rows.map(|row| (row.revision.get(), row.is_deleted))
+                    .collect()
             }
             Self::Tasks => {
                 let filter = TaskFilter::default().include_deleted();
                 let rows = store.tasks().list(&filter, &page).await?.items.into_iter();
                 let rows = rows.filter(|row| row.task.id == id);
-                rows.map(|row| (row.revision, row.is_deleted)).collect()
+                rows.map(|row| (row.revision.get(), row.is_deleted))
+                    .collect()
             }
             Self::Sessions => {
                 let filter = SessionFilter::default().include_deleted();
@@ -127,8 +170,9 @@ impl Aggregate {
                     .await?
                     .items
                     .into_iter();
-                let rows = rows.filter(|row| row.session.id == text);
-                rows.map(|row| (row.revision, row.is_deleted)).collect()
+                let rows = rows.filter(|row| row.id == text);
+                rows.map(|row| (row.revision.get(), row.is_deleted))
+                    .collect()
             }
         };
         assert!(rows.len() <= 1);
@@ -144,12 +188,12 @@ impl Aggregate {
         let id = Uuid::now_v7();
         if row != Row::Missing {
             for _ in 0..3 {
-                self.run(store, (Operation::Save, id, Expected::Any))
+                self.run(store, (Operation::Save, id, Condition::Any))
                     .await?;
             }
         }
         if row == Row::Deleted {
-            self.run(store, (Operation::Delete, id, Expected::Any))
+            self.run(store, (Operation::Delete, id, Condition::Any))
                 .await?;
         }
         let revision = self
@@ -168,18 +212,19 @@ async fn every_cell(aggregate: Aggregate) -> TestResult {
         for row in [Row::Missing, Row::Live, Row::Deleted] {
             for choice in 0..5 {
                 let (id, revision) = aggregate.make(&store, row).await?;
-                let expected = match choice {
-                    0 => Expected::Any,
-                    1 => Expected::Absent,
-                    2 => Expected::Revision(revision),
-                    3 => Expected::Revision(revision - 1),
-                    _ => Expected::Revision(revision + 1),
+                let condition = match choice {
+                    0 => Condition::Any,
+                    1 if operation == Save => Condition::Absent,
+                    1 => continue,
+                    2 => Condition::Revision(revision),
+                    3 => Condition::Revision(revision - 1),
+                    _ => Condition::Revision(revision + 1),
                 };
-                let cell = format!("{aggregate:?} {operation:?} of {row:?} {expected:?}");
+                let cell = format!("{aggregate:?} {operation:?} of {row:?} {condition:?}");
                 let before = dump(&store, None).await?;
-                let result = aggregate.run(&store, (operation, id, expected)).await;
+                let result = aggregate.run(&store, (operation, id, condition)).await;
                 let after = aggregate.look(&store, id).await?;
-                let wanted = outcome(operation, row, expected, revision);
+                let wanted = outcome(operation, row, condition, revision);
                 let found = match &result {
                     Ok(given) => {
                         let is_deleted = operation == Delete;
@@ -218,7 +263,9 @@ async fn every_cell(aggregate: Aggregate) -> TestResult {
                         expected: asked,
                         actual,
                         ..
-                    }) if *asked == expected && *actual == revision => Outcome::Conflict,
+                    }) if *asked == condition.save() && actual.get() == revision => {
+                        Outcome::Conflict
+                    }
                     Err(error) => return Err(format!("{cell}: {error}").into()),
                 };
                 assert_eq!(found, wanted, "{cell}: {result:?}");
@@ -250,18 +297,19 @@ async fn every_expectation_of_sessions_has_its_outcome() -> TestResult {
 async fn every_expectation_of_snapshots_has_its_outcome() -> TestResult {
     let store = SqliteStateStore::temporary().await?;
     let snapshots = store.snapshots();
+    let at = |revision: i64| ChangeIf::Revision(revision.into());
     let options = SnapshotOptions::default().description("new");
     store.save_agent_state(&agent("a")).await?;
-    for missing in [Expected::Any, Expected::Absent, Expected::Revision(1)] {
+    for missing in [ChangeIf::Any, at(1)] {
         let update = snapshots.update("none", &options, missing).await;
         assert!(
             matches!(update, Err(StateStoreError::NotFound { .. })),
             "{update:?}"
         );
-        let delete = snapshots.delete("none", missing).await;
+        let purge = snapshots.purge("none", missing).await;
         assert!(
-            matches!(delete, Err(StateStoreError::NotFound { .. })),
-            "{delete:?}"
+            matches!(purge, Err(StateStoreError::NotFound { .. })),
+            "{purge:?}"
         );
         let restore = snapshots.restore("none", missing).await;
         assert!(
@@ -270,38 +318,31 @@ async fn every_expectation_of_snapshots_has_its_outcome() -> TestResult {
         );
     }
     let id = snapshots.create("a", &SnapshotOptions::default()).await?;
-    assert_eq!(snapshots.update(&id, &options, Expected::Any).await?, 2);
-    assert_eq!(
-        snapshots
-            .update(&id, &options, Expected::Revision(2))
-            .await?,
-        3
-    );
-    for wrong in [
-        Expected::Absent,
-        Expected::Revision(2),
-        Expected::Revision(4),
-    ] {
+    let second = snapshots.update(&id, &options, ChangeIf::Any).await?;
+    assert_eq!(second, Revision::from(2));
+    let third = snapshots.update(&id, &options, second.into()).await?;
+    assert_eq!(third, Revision::from(3));
+    for wrong in [at(2), at(4)] {
         let update = snapshots
             .update(&id, &SnapshotOptions::default(), wrong)
             .await;
         assert!(
-            matches!(&update, Err(StateStoreError::Conflict { entity: "snapshot", expected, actual: 3, .. })
-                if *expected == wrong),
+            matches!(&update, Err(StateStoreError::Conflict { entity: "snapshot", expected, actual, .. })
+                if *expected == wrong.into() && *actual == third),
             "{update:?}"
         );
-        let delete = snapshots.delete(&id, wrong).await;
+        let purge = snapshots.purge(&id, wrong).await;
         assert!(
-            matches!(delete, Err(StateStoreError::Conflict { actual: 3, .. })),
-            "{delete:?}"
+            matches!(purge, Err(StateStoreError::Conflict { actual, .. }) if actual == third),
+            "{purge:?}"
         );
     }
     let kept = snapshots.get(&id).await?.ok_or("the snapshot went")?;
     assert_eq!(
         (kept.description.as_deref(), kept.revision),
-        (Some("new"), 3)
+        (Some("new"), third)
     );
-    snapshots.delete(&id, Expected::Revision(3)).await?;
+    snapshots.purge(&id, third.into()).await?;
     assert_eq!(snapshots.get(&id).await?, None);
     Ok(())
 }
@@ -310,23 +351,21 @@ async fn every_expectation_of_snapshots_has_its_outcome() -> TestResult {
 async fn a_restore_expects_the_revision_of_the_agent() -> TestResult {
     let store = SqliteStateStore::temporary().await?;
     let (agents, snapshots) = (store.agents(), store.snapshots());
-    agents.save(&agent("a")).await?;
+    let before = agents.save(&agent("a")).await?;
     let id = snapshots.create("a", &SnapshotOptions::default()).await?;
-    let revision = agents.set_status("a", "busy", Expected::Any).await?;
-    for wrong in [Expected::Absent, Expected::Revision(revision - 1)] {
-        let result = snapshots.restore(&id, wrong).await;
-        assert!(
-            matches!(&result, Err(StateStoreError::Conflict { entity: "agent", actual, .. }) if *actual == revision),
-            "{result:?}"
-        );
-    }
+    let revision = agents.set_status("a", "busy", ChangeIf::Any).await?;
+    let result = snapshots.restore(&id, before.into()).await;
+    assert!(
+        matches!(&result, Err(StateStoreError::Conflict { entity: "agent", actual, .. }) if *actual == revision),
+        "{result:?}"
+    );
     assert_eq!(
         agents.get("a").await?.map(|agent| agent.state.status),
         Some("busy".into())
     );
-    let revision = snapshots.restore(&id, Expected::Revision(revision)).await?;
-    let deleted = agents.delete("a", Expected::Revision(revision)).await?;
-    let result = snapshots.restore(&id, Expected::Revision(deleted)).await;
+    let revision = snapshots.restore(&id, revision.into()).await?;
+    let deleted = agents.delete("a", revision.into()).await?;
+    let result = snapshots.restore(&id, deleted.into()).await;
     assert!(
         matches!(
             result,
@@ -337,7 +376,8 @@ async fn a_restore_expects_the_revision_of_the_agent() -> TestResult {
         ),
         "{result:?}"
     );
-    assert_eq!(snapshots.restore(&id, Expected::Absent).await?, deleted + 1);
+    let restored = snapshots.restore(&id, ChangeIf::Any).await?;
+    assert_eq!(restored.get(), deleted.get() + 1);
     Ok(())
 }
 
@@ -346,16 +386,16 @@ async fn a_session_ends_only_as_expected() -> TestResult {
     let store = SqliteStateStore::temporary().await?;
     let sessions = store.sessions();
     let started = sessions.start(&Session::new("s", "a")).await?;
-    let touched = sessions.touch("s", Expected::Revision(started)).await?;
-    for wrong in [Expected::Absent, Expected::Revision(started)] {
-        let result = sessions.end("s", SessionStatus::Completed, wrong).await;
-        assert!(
-            matches!(result, Err(StateStoreError::Conflict { .. })),
-            "{result:?}"
-        );
-    }
+    let touched = sessions.touch("s", started.into()).await?;
+    let result = sessions
+        .end("s", SessionStatus::Completed, started.into())
+        .await;
+    assert!(
+        matches!(result, Err(StateStoreError::Conflict { .. })),
+        "{result:?}"
+    );
     sessions
-        .end("s", SessionStatus::Completed, Expected::Revision(touched))
+        .end("s", SessionStatus::Completed, touched.into())
         .await?;
     Ok(())
 }

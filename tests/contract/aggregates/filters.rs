@@ -2,15 +2,15 @@
 
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentFilter, AgentState, Event, EventFilter, Expected, ManualClock, Order, PageRequest,
-    Session, SessionFilter, SessionStatus, SnapshotFilter, SqliteStateStore, StoreOptions, Task,
-    TaskFilter, TaskStatus, TimeRange, TransitionDraft, TransitionFilter,
+    AgentFilter, AgentState, ChangeIf, Event, EventFilter, ManualClock, PageRequest, Session,
+    SessionFilter, SessionStatus, SnapshotFilter, SqliteStateStore, StoreOptions, Task, TaskFilter,
+    TaskStatus, TimeRange, TransitionDraft, TransitionFilter, page::Order,
 };
 
 use descartes_state_testing::{TestResult, agent, event, task};
 
 fn oldest() -> PageRequest {
-    PageRequest::new(100).order(Order::OldestFirst)
+    PageRequest::new(100).order(Order::Ascending)
 }
 
 fn range(from: i64, until: i64) -> TimeRange {
@@ -215,7 +215,7 @@ async fn tasks_are_picked_by_status_assignee_time_and_deletion() -> TestResult {
         store.save_task(&task).await?;
         last = task.id;
     }
-    store.tasks().delete(&last, Expected::Any).await?;
+    store.tasks().delete(&last, ChangeIf::Any).await?;
     let tasks = store.tasks();
     let all = TaskFilter::default;
     let title = |row: descartes_state::TaskRecord| row.task.title;
@@ -263,11 +263,11 @@ async fn sessions_are_picked_by_agent_status_time_and_deletion() -> TestResult {
             .await?;
     }
     sessions
-        .end("3", SessionStatus::Failed, Expected::Any)
+        .end("3", SessionStatus::Failed, ChangeIf::Any)
         .await?;
-    sessions.delete("4", Expected::Any).await?;
+    sessions.delete("4", ChangeIf::Any).await?;
     let all = SessionFilter::default;
-    let id = |row: descartes_state::SessionRecord| row.session.id;
+    let id = |row: descartes_state::SessionRecord| row.id;
     assert_eq!(picked!(sessions, all(), id), ["1", "2", "3"]);
     assert_eq!(picked!(sessions, all().agent("x"), id), ["1", "3"]);
     assert_eq!(

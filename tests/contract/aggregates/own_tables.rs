@@ -24,7 +24,7 @@ async fn migrate(store: &SqliteStateStore) -> Result<usize, StateStoreError> {
     store
         .transact(|transaction| {
             let applied = transaction
-                .connection()
+                .sqlite()?
                 .run_pending_migrations(MIGRATIONS)
                 .map_err(StateStoreError::Application)?;
             Ok(applied.len())
@@ -38,7 +38,7 @@ async fn add(store: &SqliteStateStore, agent_id: &'static str) -> Result<(), Sta
             transaction.agents().save(&agent(agent_id))?;
             diesel::insert_into(reviews::table)
                 .values((reviews::agent_id.eq(agent_id), reviews::verdict.eq("good")))
-                .execute(transaction.connection())?;
+                .execute(transaction.sqlite()?)?;
             if agent_id == "refused" {
                 return Err(StateStoreError::application("no more"));
             }
@@ -69,7 +69,7 @@ async fn own_tables_and_migrations_live_in_the_same_file() -> TestResult {
             Ok(reviews::table
                 .inner_join(agent_states::table.on(agent_states::agent_id.eq(reviews::agent_id)))
                 .select((agent_states::name, reviews::verdict))
-                .load(transaction.connection())?)
+                .load(transaction.sqlite()?)?)
         })
         .await?;
     assert_eq!(joined, [("Agent a".to_owned(), "good".to_owned())]);
@@ -88,11 +88,7 @@ async fn own_rows_and_the_stores_commit_together_or_not_at_all() -> TestResult {
     );
     assert_eq!(store.list_agents().await?, [agent("kept")]);
     let rows: i64 = store
-        .read(|transaction| {
-            Ok(reviews::table
-                .count()
-                .get_result(transaction.connection())?)
-        })
+        .read(|transaction| Ok(reviews::table.count().get_result(transaction.sqlite()?)?))
         .await?;
     assert_eq!(rows, 1);
     Ok(())
@@ -104,10 +100,10 @@ async fn a_failed_migration_of_their_own_leaves_the_file_as_it_was() -> TestResu
     let result = store
         .transact(|transaction| {
             transaction
-                .connection()
+                .sqlite()?
                 .run_pending_migrations(MIGRATIONS)
                 .map_err(StateStoreError::Application)?;
-            diesel::sql_query("CREATE TABLE agent_states (x)").execute(transaction.connection())?;
+            diesel::sql_query("CREATE TABLE agent_states (x)").execute(transaction.sqlite()?)?;
             Ok(())
         })
         .await;

@@ -2,9 +2,8 @@
 
 use descartes_state::serde_json::json;
 use descartes_state::{
-    AgentFilter, Cursor, EventFilter, Order, Page, PageRequest, Session, SessionFilter,
-    SnapshotFilter, SqliteStateStore, StateStoreError, TaskFilter, TransitionDraft,
-    TransitionFilter,
+    AgentFilter, Cursor, EventFilter, Page, PageRequest, Session, SessionFilter, SnapshotFilter,
+    SqliteStateStore, StateStoreError, TaskFilter, TransitionDraft, TransitionFilter, page::Order,
 };
 
 use descartes_state_testing::{TestResult, agent, event, task};
@@ -106,7 +105,7 @@ impl List {
                     .sessions()
                     .list(&SessionFilter::default(), page)
                     .await?;
-                texts(rows, |row| row.session.id)
+                texts(rows, |row| row.id)
             }
         })
     }
@@ -114,8 +113,7 @@ impl List {
     /// What the whole list is, in this direction.
     fn whole(self, order: Order) -> Vec<String> {
         let mut whole: Vec<_> = (0..ROWS).map(|number| format!("{number:02}")).collect();
-        // Agents come by id, whatever the direction.
-        if order == Order::NewestFirst && self != Self::Agents {
+        if order == Order::Descending {
             whole.reverse();
         }
         whole
@@ -126,7 +124,7 @@ impl List {
 async fn pages_of_every_size_and_direction_make_the_whole_list() -> TestResult {
     let store = filled().await?;
     for list in LISTS {
-        for order in [Order::NewestFirst, Order::OldestFirst] {
+        for order in [Order::Descending, Order::Ascending] {
             // One row, a divisor, none, all of them, more than all.
             for rows in [1, 4, 5, 12, 13] {
                 let mut seen = Vec::new();
@@ -170,7 +168,7 @@ async fn an_empty_list_is_one_empty_page() -> TestResult {
 async fn a_follower_sees_every_row_appended_while_it_reads() -> TestResult {
     let store = SqliteStateStore::temporary().await?;
     let filter = EventFilter::default();
-    let mut request = PageRequest::new(3).order(Order::OldestFirst);
+    let mut request = PageRequest::new(3).order(Order::Ascending);
     let (mut sent, mut seen) = (Vec::new(), Vec::new());
     for round in 0..10 {
         let events: Vec<_> = (0..4)
@@ -280,7 +278,7 @@ async fn a_cursor_of_another_list_or_direction_is_refused() -> TestResult {
         let request = PageRequest::new(5).after(next);
         let mut results = vec![other.page(&store, &request).await];
         if list != List::Agents {
-            results.push(list.page(&store, &request.order(Order::OldestFirst)).await);
+            results.push(list.page(&store, &request.order(Order::Ascending)).await);
         }
         for result in results {
             assert!(
@@ -301,7 +299,7 @@ async fn a_cursor_of_another_list_or_direction_is_refused() -> TestResult {
 #[tokio::test]
 async fn sequence_numbers_rise_and_are_never_used_again() -> TestResult {
     let store = filled().await?;
-    let all = PageRequest::new(100).order(Order::OldestFirst);
+    let all = PageRequest::new(100).order(Order::Ascending);
     let rows = store
         .events()
         .list(&EventFilter::default(), &all)

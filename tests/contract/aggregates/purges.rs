@@ -1,7 +1,7 @@
 //! Purges: what goes, what stays, and that nothing of it is found again.
 
 use descartes_state::{
-    AgentFilter, Event, EventFilter, Expected, ManualClock, Session, SessionFilter, SnapshotFilter,
+    AgentFilter, ChangeIf, Event, EventFilter, ManualClock, Session, SessionFilter, SnapshotFilter,
     SqliteStateStore, StateStoreError, StoreOptions, TaskFilter, TransitionDraft, TransitionFilter,
 };
 
@@ -94,7 +94,7 @@ async fn a_purged_agent_takes_its_snapshots_and_nothing_else() -> TestResult {
     store.save_task(&work).await?;
     let snapshot = store.list_snapshots("a").await?.remove(0).0;
 
-    store.agents().purge("a", Expected::Any).await?;
+    store.agents().purge("a", ChangeIf::Any).await?;
     assert_eq!(
         store
             .agents()
@@ -134,7 +134,7 @@ async fn a_purged_agent_takes_its_snapshots_and_nothing_else() -> TestResult {
             .await?,
         1
     );
-    let undeleted = store.agents().undelete("a", Expected::Any).await;
+    let undeleted = store.agents().undelete("a", ChangeIf::Any).await;
     assert!(
         matches!(undeleted, Err(StateStoreError::NotFound { .. })),
         "{undeleted:?}"
@@ -148,7 +148,7 @@ async fn a_soft_deleted_agent_comes_back_whole() -> TestResult {
     store.save_agent_state(&agent("a")).await?;
     store.create_snapshot("a", None).await?;
     store.delete_agent("a").await?;
-    store.agents().undelete("a", Expected::Any).await?;
+    store.agents().undelete("a", ChangeIf::Any).await?;
     let loaded = store.load_agent_state("a").await?.ok_or("not undeleted")?;
     let updated_at = loaded.updated_at;
     assert_eq!(
@@ -167,12 +167,12 @@ async fn a_soft_deleted_task_is_hidden_and_comes_back() -> TestResult {
     let store = SqliteStateStore::temporary().await?;
     let kept = task("x");
     store.save_task(&kept).await?;
-    store.tasks().delete(&kept.id, Expected::Any).await?;
+    store.tasks().delete(&kept.id, ChangeIf::Any).await?;
     assert_eq!(store.get_task(&kept.id).await?, None);
     assert_eq!(store.get_tasks().await?, []);
-    store.tasks().undelete(&kept.id, Expected::Any).await?;
+    store.tasks().undelete(&kept.id, ChangeIf::Any).await?;
     assert_eq!(store.get_tasks().await?.len(), 1);
-    store.tasks().purge(&kept.id, Expected::Any).await?;
+    store.tasks().purge(&kept.id, ChangeIf::Any).await?;
     assert_eq!(
         store
             .tasks()

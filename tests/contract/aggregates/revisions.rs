@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use descartes_state::{Durability, Expected, SqliteStateStore, StateStoreError, StoreOptions};
+use descartes_state::{
+    ChangeIf, Durability, Revision, SaveIf, SqliteStateStore, StateStoreError, StoreOptions,
+};
 use proptest::prelude::*;
 use tokio::runtime::Handle;
 
@@ -22,12 +24,13 @@ async fn take(
     (step, id): (Step, &str),
 ) -> Result<Option<i64>, StateStoreError> {
     let agents = store.agents();
-    let any = Expected::Any;
+    let any = ChangeIf::Any;
+    let number = |revision: Revision| Some(revision.get());
     match step {
-        Step::Save => agents.save(&agent(id)).await.map(Some),
-        Step::SetStatus => agents.set_status(id, "busy", any).await.map(Some),
-        Step::Delete => agents.delete(id, any).await.map(Some),
-        Step::Undelete => agents.undelete(id, any).await.map(Some),
+        Step::Save => agents.save(&agent(id)).await.map(number),
+        Step::SetStatus => agents.set_status(id, "busy", any).await.map(number),
+        Step::Delete => agents.delete(id, any).await.map(number),
+        Step::Undelete => agents.undelete(id, any).await.map(number),
         Step::Purge => agents.purge(id, any).await.map(|()| None),
     }
 }
@@ -84,14 +87,14 @@ async fn a_writer_from_before_a_purge_never_matches_the_new_row() -> TestResult 
         agents.save(&agent("a")).await?;
     }
     let read_by_an_old_writer = agents.get("a").await?.ok_or("not saved")?.revision;
-    agents.purge("a", Expected::Any).await?;
-    let anew = agents.save_if(&agent("a"), Expected::Absent).await?;
-    assert_eq!(anew, read_by_an_old_writer + 1);
+    agents.purge("a", ChangeIf::Any).await?;
+    let anew = agents.save_if(&agent("a"), SaveIf::Absent).await?;
+    assert_eq!(anew.get(), read_by_an_old_writer.get() + 1);
     let late = agents
-        .save_if(&agent("a"), Expected::Revision(read_by_an_old_writer))
+        .save_if(&agent("a"), SaveIf::Revision(read_by_an_old_writer))
         .await;
     assert!(
-        matches!(late, Err(StateStoreError::Conflict { actual: 5, .. })),
+        matches!(late, Err(StateStoreError::Conflict { actual, .. }) if actual == anew),
         "{late:?}"
     );
     Ok(())
@@ -107,23 +110,24 @@ async fn of_many_writers_with_one_revision_exactly_one_wins() -> TestResult {
             tokio::spawn(async move {
                 store
                     .agents()
-                    .save_if(&agent("a"), Expected::Revision(revision))
+                    .save_if(&agent("a"), SaveIf::Revision(revision))
                     .await
             })
         });
         let mut won = 0;
+        let next_revision = Revision::from(revision.get() + 1);
         for writer in writers.collect::<Vec<_>>() {
             match writer.await? {
                 Ok(next) => {
-                    assert_eq!(next, revision + 1);
+                    assert_eq!(next, next_revision);
                     won += 1;
                 }
-                Err(StateStoreError::Conflict { actual, .. }) => assert_eq!(actual, revision + 1),
+                Err(StateStoreError::Conflict { actual, .. }) => assert_eq!(actual, next_revision),
                 Err(error) => return Err(error.into()),
             }
         }
         assert_eq!(won, 1);
-        revision += 1;
+        revision = next_revision;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use descartes_state::serde_json::json;
 use descartes_state::{
-    AgentState, Expected, ManualClock, PageRequest, SnapshotFilter, SnapshotOptions,
+    AgentState, ChangeIf, ManualClock, PageRequest, Revision, SnapshotFilter, SnapshotOptions,
     SqliteStateStore, StateStoreError, StoreOptions,
 };
 
@@ -42,7 +42,10 @@ async fn a_snapshot_keeps_the_whole_state_and_its_description() -> TestResult {
     );
     assert_eq!((kept.version, kept.description), (42, Some("why".into())));
     assert_eq!((kept.created_at, kept.expires_at), (NOW, Some(NOW + 9)));
-    assert_eq!((kept.revision, kept.recorded_at), (1, NOW * 1_000_000));
+    assert_eq!(
+        (kept.revision.get(), kept.recorded_at),
+        (1, NOW * 1_000_000)
+    );
     Ok(())
 }
 
@@ -63,7 +66,7 @@ async fn an_expired_snapshot_no_longer_counts() -> TestResult {
 
     clock.advance_seconds(9);
     assert_eq!(store.list_snapshots("a").await?.len(), 2);
-    snapshots.restore(&id, Expected::Any).await?;
+    snapshots.restore(&id, ChangeIf::Any).await?;
 
     clock.advance_seconds(1);
     assert_eq!(
@@ -75,14 +78,14 @@ async fn an_expired_snapshot_no_longer_counts() -> TestResult {
     assert_eq!(snapshots.list(&unexpired, &page).await?.items.len(), 1);
     for result in [
         store.restore_snapshot(&id).await,
-        snapshots.update(&id, &soon, Expected::Any).await.map(drop),
-        snapshots.delete(&id, Expected::Any).await,
+        snapshots.update(&id, &soon, ChangeIf::Any).await.map(drop),
     ] {
         assert!(
             matches!(
                 result,
-                Err(StateStoreError::NotFound {
+                Err(StateStoreError::InvalidState {
                     entity: "snapshot",
+                    state: "expired",
                     ..
                 })
             ),
@@ -114,9 +117,9 @@ async fn an_update_sets_description_and_expiry_and_nothing_else() -> TestResult 
     clock.advance_seconds(1);
     assert_eq!(
         snapshots
-            .update(&id, &SnapshotOptions::default(), Expected::Any)
+            .update(&id, &SnapshotOptions::default(), ChangeIf::Any)
             .await?,
-        2
+        Revision::from(2)
     );
     let mut after = snapshots.get(&id).await?.ok_or("gone")?;
     assert_eq!(
@@ -124,7 +127,7 @@ async fn an_update_sets_description_and_expiry_and_nothing_else() -> TestResult 
         (None, None)
     );
     assert_eq!(
-        (after.revision, after.recorded_at),
+        (after.revision.get(), after.recorded_at),
         (2, (NOW + 1) * 1_000_000)
     );
     after.description = before.description.clone();
@@ -143,19 +146,19 @@ async fn a_new_snapshot_begins_above_every_deleted_one() -> TestResult {
     let make = |expires_at| SnapshotOptions::default().expires_at(expires_at);
     let id = snapshots.create("a", &make(NOW + 5)).await?;
     for _ in 0..3 {
-        snapshots.update(&id, &make(NOW + 5), Expected::Any).await?;
+        snapshots.update(&id, &make(NOW + 5), ChangeIf::Any).await?;
     }
-    snapshots.delete(&id, Expected::Any).await?;
+    snapshots.purge(&id, ChangeIf::Any).await?;
     let next = snapshots.create("a", &make(NOW + 5)).await?;
     assert_eq!(
-        snapshots.get(&next).await?.map(|kept| kept.revision),
+        snapshots.get(&next).await?.map(|kept| kept.revision.get()),
         Some(5)
     );
     clock.advance_seconds(5);
     snapshots.purge_expired().await?;
     let last = snapshots.create("a", &make(NOW + 50)).await?;
     assert_eq!(
-        snapshots.get(&last).await?.map(|kept| kept.revision),
+        snapshots.get(&last).await?.map(|kept| kept.revision.get()),
         Some(6)
     );
     Ok(())

@@ -2,7 +2,7 @@
 
 use descartes_state::serde_json::json;
 use descartes_state::{
-    EventFilter, Expected, ManualClock, PageRequest, SnapshotOptions, SqliteStateStore,
+    ChangeIf, EventFilter, ManualClock, PageRequest, SnapshotOptions, SqliteStateStore,
     StoreOptions, TaskStatus, TransitionDraft, TransitionFilter,
 };
 
@@ -22,7 +22,7 @@ async fn times_of_the_caller_are_kept_and_the_stores_come_from_its_clock() -> Te
         (record.state.created_at, record.state.updated_at),
         (1_000, 2_000)
     );
-    assert_eq!((record.recorded_at, record.revision), (micros, 1));
+    assert_eq!((record.recorded_at, record.revision.get()), (micros, 1));
     assert_eq!(
         (record.key.as_str(), record.namespace.as_str()),
         ("p:a", "p")
@@ -40,7 +40,7 @@ async fn times_of_the_caller_are_kept_and_the_stores_come_from_its_clock() -> Te
     clock.advance_seconds(3);
     store
         .tasks()
-        .set_status(&task.id, TaskStatus::Blocked, Expected::Any)
+        .set_status(&task.id, TaskStatus::Blocked, ChangeIf::Any)
         .await?;
     let record = store.tasks().get(&task.id).await?.ok_or("not saved")?;
     assert_eq!(

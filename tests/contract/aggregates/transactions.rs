@@ -3,9 +3,9 @@
 use descartes_state::diesel::{self, prelude::*};
 use descartes_state::schema::{agent_states, events, tasks};
 use descartes_state::{
-    AgentFilter, DatabaseFailure, EventFilter, Expected, PageRequest, Session, SessionStatus,
-    SnapshotFilter, SnapshotOptions, SqliteStateStore, StateStoreError, TaskFilter, TaskStatus,
-    Transaction, TransitionDraft, TransitionFilter,
+    AgentFilter, ChangeIf, DatabaseFailure, EventFilter, PageRequest, ReadTransaction, Revision,
+    SaveIf, Session, SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore,
+    StateStoreError, TaskFilter, TaskStatus, Transaction, TransitionDraft, TransitionFilter,
 };
 
 use descartes_state_testing::{TestResult, agent, dump, event, task};
@@ -15,7 +15,7 @@ fn work(transaction: &mut Transaction<'_>) -> Result<String, StateStoreError> {
     transaction.agents().save(&agent("a"))?;
     transaction
         .agents()
-        .set_status("a", "busy", Expected::Revision(1))?;
+        .set_status("a", "busy", ChangeIf::Revision(Revision::from(1)))?;
     let draft = TransitionDraft::new("a", "idle", "busy").reason("why");
     transaction.transitions().record(&draft)?;
     transaction
@@ -26,15 +26,15 @@ fn work(transaction: &mut Transaction<'_>) -> Result<String, StateStoreError> {
     transaction.tasks().save(&work)?;
     transaction
         .tasks()
-        .set_status(&work.id, TaskStatus::Done, Expected::Any)?;
+        .set_status(&work.id, TaskStatus::Done, ChangeIf::Any)?;
     transaction.sessions().start(&Session::new("s", "a"))?;
     transaction
         .sessions()
-        .end("s", SessionStatus::Completed, Expected::Any)?;
+        .end("s", SessionStatus::Completed, ChangeIf::Any)?;
     counts(transaction)
 }
 
-fn counts(transaction: &mut Transaction<'_>) -> Result<String, StateStoreError> {
+fn counts(transaction: &mut ReadTransaction<'_>) -> Result<String, StateStoreError> {
     let page = PageRequest::default();
     let agents = transaction
         .agents()
@@ -55,7 +55,7 @@ fn counts(transaction: &mut Transaction<'_>) -> Result<String, StateStoreError> 
         transaction.snapshots().count(&SnapshotFilter::default())?,
         found.items.len(),
         tasks.items.len(),
-        usize::from(session.is_some_and(|record| record.session.status.is_final())),
+        usize::from(session.is_some_and(|record| record.status.is_final())),
     ))
 }
 
@@ -107,9 +107,9 @@ async fn a_failed_step_that_the_closure_accepts_harms_no_other() -> TestResult {
     store
         .transact(|transaction| {
             transaction.agents().save(&agent("a"))?;
-            let conflict = transaction.agents().save_if(&agent("a"), Expected::Absent);
+            let conflict = transaction.agents().save_if(&agent("a"), SaveIf::Absent);
             assert!(matches!(conflict, Err(StateStoreError::Conflict { .. })));
-            let missing = transaction.agents().delete("b", Expected::Any);
+            let missing = transaction.agents().delete("b", ChangeIf::Any);
             assert!(matches!(missing, Err(StateStoreError::NotFound { .. })));
             transaction.agents().save(&agent("c"))
         })
@@ -142,7 +142,7 @@ async fn a_callers_own_error_comes_out_as_it_is_and_rolls_back() -> TestResult {
     assert!(matches!(result, Err(OwnError::Mine(7))), "{result:?}");
     assert_eq!(store.list_agents().await?, []);
     let result: Result<(), OwnError> = store
-        .try_transact(|transaction| Ok(transaction.agents().purge("a", Expected::Any)?))
+        .try_transact(|transaction| Ok(transaction.agents().purge("a", ChangeIf::Any)?))
         .await;
     assert!(
         matches!(
@@ -151,10 +151,13 @@ async fn a_callers_own_error_comes_out_as_it_is_and_rolls_back() -> TestResult {
         ),
         "{result:?}"
     );
-    let saved: Result<i64, OwnError> = store
+    let saved: Result<Revision, OwnError> = store
         .try_transact(|transaction| Ok(transaction.agents().save(&agent("a"))?))
         .await;
-    assert!(matches!(saved, Ok(1)), "{saved:?}");
+    assert!(
+        matches!(saved, Ok(revision) if revision.get() == 1),
+        "{saved:?}"
+    );
     assert_eq!(store.list_agents().await?.len(), 1);
     Ok(())
 }
@@ -164,7 +167,10 @@ async fn a_read_closure_can_not_write() -> TestResult {
     let store = SqliteStateStore::temporary().await?;
     let before = dump(&store, None).await?;
     let result = store
-        .read(|transaction| transaction.agents().save(&agent("a")))
+        .read(|transaction| {
+            let connection = transaction.sqlite()?;
+            Ok(diesel::delete(agent_states::table).execute(connection)?)
+        })
         .await;
     assert!(
         matches!(&result, Err(StateStoreError::DatabaseError(error)) if error.kind() == DatabaseFailure::ReadOnly),
@@ -213,7 +219,7 @@ async fn typed_queries_run_against_the_schema() -> TestResult {
                 .inner_join(events::table.on(events::namespace.eq(agent_states::namespace)))
                 .filter(events::content.eq("needle"))
                 .select((agent_states::key, agent_states::revision))
-                .load(transaction.connection())?;
+                .load(transaction.sqlite()?)?;
             Ok(rows)
         })
         .await?;
@@ -221,13 +227,13 @@ async fn typed_queries_run_against_the_schema() -> TestResult {
     let changed = store
         .transact(|transaction| {
             // A savepoint inside the transaction: what fails in it goes alone.
-            let failed = transaction.connection().transaction(|connection| {
+            let failed = transaction.sqlite()?.transaction(|connection| {
                 diesel::delete(tasks::table).execute(connection)?;
                 Err::<(), _>(diesel::result::Error::RollbackTransaction)
             });
             assert!(failed.is_err());
             let rename = diesel::update(tasks::table).set(tasks::title.eq("new"));
-            Ok(rename.execute(transaction.connection())?)
+            Ok(rename.execute(transaction.sqlite()?)?)
         })
         .await?;
     assert_eq!(changed, 1);
@@ -246,7 +252,7 @@ async fn the_schema_refuses_to_change_what_is_append_only() -> TestResult {
     ] {
         let result = store
             .transact(move |transaction| {
-                Ok(diesel::sql_query(statement).execute(transaction.connection())?)
+                Ok(diesel::sql_query(statement).execute(transaction.sqlite()?)?)
             })
             .await;
         assert!(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use descartes_state::serde_json::json;
 use descartes_state::uuid::Uuid;
-use descartes_state::{ActorType, Event, Expected, StateStore, StateStoreError};
+use descartes_state::{ActorType, Event, SaveIf, StateStore, StateStoreError};
 use proptest::prelude::*;
 use tokio::runtime::Handle;
 
@@ -118,7 +118,7 @@ pub(crate) async fn other_content_under_the_same_id_is_a_conflict(store: Store) 
     for other in others {
         let result = store.save_event(&other).await;
         assert!(
-            matches!(&result, Err(StateStoreError::Conflict { entity: "event", id, expected: Expected::Absent, .. })
+            matches!(&result, Err(StateStoreError::Conflict { entity: "event", id, expected: SaveIf::Absent, .. })
                 if *id == stored.id.to_string()),
             "{other:?}: {result:?}"
         );

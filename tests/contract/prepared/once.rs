@@ -7,8 +7,8 @@ use descartes_state::diesel::connection::{
     Instrumentation, InstrumentationEvent, set_default_instrumentation,
 };
 use descartes_state::{
-    Expected, ManualClock, Session, SessionStatus, SnapshotOptions, SqliteStateStore, TaskStatus,
-    TransitionDraft,
+    ChangeIf, ManualClock, SaveIf, Session, SessionStatus, SnapshotOptions, SqliteStateStore,
+    TaskStatus, TransitionDraft,
 };
 
 use descartes_state_testing::{agent, numbered_event, numbered_task, open_in, quick};
@@ -67,7 +67,7 @@ fn taken() -> Seen {
 
 /// Every hot write once; `round` makes the rows new ones.
 async fn write_everything(store: &SqliteStateStore, round: u128) {
-    const ANY: Expected = Expected::Any;
+    const ANY: ChangeIf = ChangeIf::Any;
     let id = format!("agent-{round}");
     let agents = store.agents();
     for _ in 0..2 {
@@ -92,7 +92,7 @@ async fn write_everything(store: &SqliteStateStore, round: u128) {
     let sessions = store.sessions();
     let session = Session::new(&id, "agent");
     for _ in 0..2 {
-        sessions.save_if(&session, ANY).await.unwrap();
+        sessions.save_if(&session, SaveIf::Any).await.unwrap();
     }
     sessions.touch(&id, ANY).await.unwrap();
     sessions.delete(&id, ANY).await.unwrap();

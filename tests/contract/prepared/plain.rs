@@ -183,7 +183,6 @@ pub(crate) fn save_session(
         .and(columns::id.eq(&session.id));
     let change = (
         columns::agent_id.eq(&session.agent_id),
-        columns::started_at.eq(session.started_at.unwrap_or(now)),
         columns::ended_at.eq(session.ended_at),
         columns::status.eq(session.status.to_string()),
         columns::metadata.eq(json(session.metadata.as_ref())),
@@ -192,9 +191,20 @@ pub(crate) fn save_session(
     );
     let created_at =
         case_when(columns::is_deleted, now.into_sql::<BigInt>()).otherwise(columns::created_at);
+    let start = session.started_at.unwrap_or(now);
+    // Without a start of the caller's, a session that goes on keeps its own.
+    let kept = session.started_at.is_none();
+    let started_at = case_when(
+        columns::is_deleted
+            .eq(false)
+            .and(kept.into_sql::<diesel::sql_types::Bool>()),
+        columns::started_at,
+    )
+    .otherwise(start);
     let updated = diesel::update(columns::table.filter(row))
         .set((
             change.clone(),
+            columns::started_at.eq(started_at),
             columns::created_at.eq(created_at),
             columns::is_deleted.eq(false),
             columns::revision.eq(columns::revision + 1),
@@ -206,6 +216,7 @@ pub(crate) fn save_session(
                 columns::namespace.eq(namespace),
                 columns::id.eq(&session.id),
                 change,
+                columns::started_at.eq(start),
                 columns::created_at.eq(now),
                 columns::revision.eq(1),
             ))

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state::{
-    AgentState, Expected, ManualClock, Order, PageRequest, SnapshotOptions, SqliteStateStore,
-    StateStoreError, Transaction, TransitionDraft, TransitionFilter,
+    AgentState, ChangeIf, ManualClock, PageRequest, SaveIf, SnapshotOptions, SqliteStateStore,
+    StateStoreError, Transaction, TransitionDraft, TransitionFilter, page::Order,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ use descartes_state_testing::{
 };
 
 const NOW: i64 = 1_763_856_000;
-const ANY: Expected = Expected::Any;
+const ANY: ChangeIf = ChangeIf::Any;
 
 /// Through the store; gives the id that it chose, where it chose one.
 async fn by_store(
@@ -41,19 +41,23 @@ async fn by_store(
         Write::TaskStatus(id, status) => store.tasks().set_status(&id, status, ANY).await.map(none),
         Write::MarkTask(id, true) => store.tasks().delete(&id, ANY).await.map(none),
         Write::MarkTask(id, false) => store.tasks().undelete(&id, ANY).await.map(none),
-        Write::Session(session) => store.sessions().save_if(&session, ANY).await.map(none),
+        Write::Session(session) => store
+            .sessions()
+            .save_if(&session, SaveIf::Any)
+            .await
+            .map(none),
         Write::Touch(id) => store.sessions().touch(&id, ANY).await.map(none),
         Write::End(id, status) => store.sessions().end(&id, status, ANY).await.map(none),
         Write::MarkSession(id, true) => store.sessions().delete(&id, ANY).await.map(none),
         Write::MarkSession(id, false) => store.sessions().undelete(&id, ANY).await.map(none),
         Write::Transition(draft) => {
             store.transitions().record(&of(draft)).await?;
-            let page = PageRequest::new(1).order(Order::NewestFirst);
+            let page = PageRequest::new(1).order(Order::Descending);
             let all = TransitionFilter::default();
             let newest = store.transitions().list(&all, &page).await?;
             Ok(newest.items[0].transition.id.to_string())
         }
-        Write::Event(event) => store.events().append(&event).await.map(none),
+        Write::Event(event) => store.events().append(&event).await.map(|_| String::new()),
         Write::Snapshot(id, description, expires_at) => {
             let options = options(description, expires_at);
             store.snapshots().create(&id, &options).await
@@ -72,18 +76,18 @@ fn by_closure(tx: &mut Transaction<'_>, write: Write) -> Result<String, StateSto
         Write::TaskStatus(id, status) => tx.tasks().set_status(&id, status, ANY).map(none),
         Write::MarkTask(id, true) => tx.tasks().delete(&id, ANY).map(none),
         Write::MarkTask(id, false) => tx.tasks().undelete(&id, ANY).map(none),
-        Write::Session(session) => tx.sessions().save_if(&session, ANY).map(none),
+        Write::Session(session) => tx.sessions().save_if(&session, SaveIf::Any).map(none),
         Write::Touch(id) => tx.sessions().touch(&id, ANY).map(none),
         Write::End(id, status) => tx.sessions().end(&id, status, ANY).map(none),
         Write::MarkSession(id, true) => tx.sessions().delete(&id, ANY).map(none),
         Write::MarkSession(id, false) => tx.sessions().undelete(&id, ANY).map(none),
         Write::Transition(draft) => {
             tx.transitions().record(&of(draft))?;
-            let page = PageRequest::new(1).order(Order::NewestFirst);
+            let page = PageRequest::new(1).order(Order::Descending);
             let newest = tx.transitions().list(&TransitionFilter::default(), &page)?;
             Ok(newest.items[0].transition.id.to_string())
         }
-        Write::Event(event) => tx.events().append(&event).map(none),
+        Write::Event(event) => tx.events().append(&event).map(|_| String::new()),
         Write::Snapshot(id, description, expires_at) => tx
             .snapshots()
             .create(&id, &options(description, expires_at)),
@@ -121,7 +125,7 @@ async fn by_diesel(
 ) -> Result<bool, StateStoreError> {
     let namespace = store.prefix().to_owned();
     let done = store.transact(move |tx| {
-        let (db, namespace) = (tx.connection(), namespace.as_str());
+        let (db, namespace) = (tx.sqlite()?, namespace.as_str());
         let done = match write {
             Write::Agent(state) => plain::save_agent(db, namespace, &state, now),
             Write::AgentStatus(id, status) => {
@@ -214,6 +218,7 @@ async fn whatever_is_written_in_whatever_order_the_rows_are_those_of_plain_diese
                         error,
                         StateStoreError::NotFound { .. }
                             | StateStoreError::InvalidInput { .. }
+                            | StateStoreError::InvalidState { .. }
                             | StateStoreError::Conflict { .. }
                     );
                     prop_assert!(is_refusal, "{}", error);

@@ -7,7 +7,8 @@ use diesel_migrations::MigrationHarness;
 
 use super::{open, populated};
 use descartes_state_testing::{
-    connect_patiently, contents, migration_names, migrations_on_disk, number, schema_dump, tables,
+    connect_patiently, contents, lines, migration_names, migrations_on_disk, number, schema_dump,
+    tables,
 };
 
 /// Only tables that a step made or removed may differ.
@@ -36,6 +37,8 @@ async fn each_migration_goes_down_and_up_again_with_rows_in_every_table() {
     }
 
     let full_dump = schema_dump(&mut connection);
+    let all_fingerprints = lines(&mut connection, FINGERPRINTS);
+    assert_eq!(all_fingerprints.len(), migration_names().len());
     let mut names = migration_names();
     while let Some(name) = names.pop() {
         let dump = schema_dump(&mut connection);
@@ -54,16 +57,21 @@ async fn each_migration_goes_down_and_up_again_with_rows_in_every_table() {
             .unwrap();
     }
     assert_eq!(tables(&mut connection), Vec::<String>::new());
+    let fingerprints = "SELECT count(*) FROM sqlite_schema WHERE name = 'migration_fingerprints'";
+    assert_eq!(number(&mut connection, fingerprints), 0);
     assert_eq!(number(&mut connection, APPLICATION_ID), 0);
 
     connection
         .run_pending_migrations(migrations_on_disk())
         .unwrap();
     assert_eq!(schema_dump(&mut connection), full_dump);
+    assert_eq!(lines(&mut connection, FINGERPRINTS), all_fingerprints);
     assert_eq!(number(&mut connection, APPLICATION_ID), 1_145_393_996);
 }
 
-const APPLICATION_ID: &str = "SELECT application_id AS value FROM pragma_application_id";
+const APPLICATION_ID: &str = "SELECT application_id FROM pragma_application_id";
+const FINGERPRINTS: &str =
+    "SELECT version || ' ' || fingerprint AS line FROM migration_fingerprints ORDER BY version";
 
 /// A table that a step made anew is empty; all others are as they were.
 fn assert_survived_but_for_the_new(

@@ -2,7 +2,7 @@
 
 use crate::workload::Durability;
 
-/// The PRAGMAs of a connection, as our own store sets them (`src/sqlite/connect.rs` of the main crate): keep the two
+/// The PRAGMAs of a connection, as our own store sets them (`src/engine/pragma.rs` of the main crate): keep the two
 /// alike. WAL and auto_vacuum lie in the file, which our store has made.
 #[must_use]
 pub fn pragmas(durability: Durability) -> Vec<(&'static str, &'static str)> {

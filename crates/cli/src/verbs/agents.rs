@@ -1,5 +1,6 @@
 //! `agents list` and `agents show`.
 
+use descartes_state::page::Order;
 use descartes_state::{AgentFilter, serde_json};
 
 use super::View;
@@ -11,6 +12,7 @@ pub(super) async fn list(
     view: &View<'_>,
     status: Option<&str>,
     deleted: bool,
+    descending: bool,
 ) -> Result<(), Failure> {
     let mut filter = AgentFilter::default();
     if let Some(status) = status {
@@ -19,7 +21,11 @@ pub(super) async fn list(
     if deleted {
         filter = filter.include_deleted();
     }
-    let page = view.store.agents().list(&filter, &view.page).await?;
+    let mut page = view.page.clone();
+    if descending {
+        page = page.order(Order::Descending);
+    }
+    let page = view.store.agents().list(&filter, &page).await?;
     view.output.page(&page, |agent| agent)
 }
 

@@ -1,7 +1,8 @@
 //! `migrate status`, `migrate run` and `migrate revert`.
 
+use descartes_state::OpenMode;
+use descartes_state::migrations::Revert;
 use descartes_state::serde_json::{self, Map, Value, json};
-use descartes_state::{OpenMode, Revert};
 
 use super::{View, open};
 use crate::arguments::Common;

@@ -8,7 +8,7 @@ mod rows;
 mod run;
 mod snapshots;
 
-use descartes_state::{OpenMode, Order, PageRequest, SqliteStateStore, StoreOptions};
+use descartes_state::{OpenMode, PageRequest, SqliteStateStore, StoreOptions, page::Order};
 
 use crate::arguments::{
     AgentsVerb, Arguments, Common, MigrateVerb, SessionsVerb, SnapshotsVerb, TasksVerb, Verb,
@@ -46,9 +46,11 @@ struct View<'a> {
 
 async fn show(verb: &Verb, view: &View<'_>) -> Result<(), Failure> {
     match verb {
-        Verb::Agents(AgentsVerb::List { status, deleted }) => {
-            agents::list(view, status.as_deref(), *deleted).await
-        }
+        Verb::Agents(AgentsVerb::List {
+            status,
+            deleted,
+            descending,
+        }) => agents::list(view, status.as_deref(), *deleted, *descending).await,
         Verb::Agents(AgentsVerb::Show { agent }) => agents::show(view, agent).await,
         Verb::History { agent } => log::history(view, agent).await,
         Verb::Events {
@@ -106,11 +108,10 @@ pub(crate) async fn open(common: &Common, mode: OpenMode) -> Result<SqliteStateS
 }
 
 fn page(common: &Common) -> PageRequest {
-    let page = PageRequest::new(common.limit).order(if common.oldest_first {
-        Order::OldestFirst
-    } else {
-        Order::NewestFirst
-    });
+    let mut page = PageRequest::new(common.limit);
+    if common.oldest_first {
+        page = page.order(Order::Ascending);
+    }
     match &common.after {
         Some(cursor) => page.after(cursor.clone()),
         None => page,

@@ -120,14 +120,12 @@ impl Row for &SessionRecord {
     const HEADERS: &'static [&'static str] = &["SESSION", "AGENT", "STATUS", "STARTED", "ENDED"];
 
     fn cells(&self) -> Vec<Cell> {
-        let session = &self.session;
-        let time = |seconds: Option<i64>| seconds.map_or_else(String::new, local_time);
         vec![
-            Whole(session.id.clone()),
-            Whole(session.agent_id.clone()),
-            Status(session.status.to_string()),
-            Whole(time(session.started_at)),
-            Whole(time(session.ended_at)),
+            Whole(self.id.clone()),
+            Whole(self.agent_id.clone()),
+            Status(self.status.to_string()),
+            Whole(local_time(self.started_at)),
+            Whole(self.ended_at.map_or_else(String::new, local_time)),
         ]
     }
 

@@ -1,7 +1,7 @@
 //! `snapshots create`, `snapshots list` and `snapshots restore`.
 
 use descartes_state::serde_json::json;
-use descartes_state::{Expected, SnapshotFilter, SnapshotOptions};
+use descartes_state::{ChangeIf, Revision, SnapshotFilter, SnapshotOptions};
 
 use super::View;
 use crate::failure::Failure;
@@ -38,21 +38,20 @@ pub(super) async fn list(view: &View<'_>, agent: Option<&str>) -> Result<(), Fai
 pub(super) async fn restore(
     view: &View<'_>,
     id: &str,
-    if_revision: Option<i64>,
+    if_revision: Option<Revision>,
 ) -> Result<(), Failure> {
     let wanted = id.to_owned();
-    let expected = if_revision.map_or(Expected::Any, Expected::Revision);
+    let condition = if_revision.map_or(ChangeIf::Any, ChangeIf::Revision);
     // In one transaction: the snapshot that is named in the answer is the one that was restored.
-    let (agent, status, revision) = view
+    let (revision, snapshot) = view
         .store
         .transact(move |tx| {
-            let revision = tx.snapshots().restore(&wanted, expected)?;
-            let snapshot = tx.snapshots().get(&wanted)?;
-            Ok(snapshot
-                .map(|snapshot| (snapshot.agent_id, snapshot.status, revision))
-                .unwrap_or_default())
+            let revision = tx.snapshots().restore(&wanted, condition)?;
+            Ok((revision, tx.snapshots().get(&wanted)?))
         })
         .await?;
+    let snapshot = snapshot.ok_or_else(|| Failure::not_found("snapshot", id))?;
+    let (agent, status) = (snapshot.agent_id, snapshot.status);
     let done =
         json!({ "snapshot_id": id, "agent_id": agent, "status": status, "revision": revision });
     let sentence = format!("agent {agent:?} is as snapshot {id} has it: {status}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use descartes_state::serde_json::json;
-use descartes_state::{SqliteStateStore, StateStoreError};
+use descartes_state::{Limits, SqliteStateStore, StateStoreError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -44,7 +44,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new(store: SqliteStateStore, notify: Notify, life: Life, is_jsonl: bool) -> Self {
-        let reader = EntryReader::new(&life.agent_id, &life.session_id, is_jsonl);
+        let reader = EntryReader::new(&life.agent_id, &life.session_id, is_jsonl, store.limits());
         Self {
             last: ("idle", life.state("idle", &[])),
             store,
@@ -53,6 +53,11 @@ impl Recorder {
             life,
             tally: Tally::default(),
         }
+    }
+
+    /// Returns the limits of the store that it writes to.
+    pub(super) fn limits(&self) -> &Limits {
+        self.store.limits()
     }
 
     /// Records that the command was started, and its lines until the queue ends.
@@ -107,7 +112,7 @@ impl Recorder {
         }
     }
 
-    /// Records the end; gives the id of the snapshot. After a failure it tries once more: a session that is closed with
+    /// Records the end; returns the id of the snapshot. After a failure it tries once more: a session that is closed with
     /// the number of lost events says more than one that stays open.
     pub(super) async fn end(&mut self, ended: &Ended) -> Option<String> {
         let end = End {
@@ -131,7 +136,7 @@ impl Recorder {
         }
     }
 
-    /// How many sessions lines named.
+    /// Returns how many sessions lines named.
     pub(super) fn named_sessions(&self) -> usize {
         self.reader.sessions().len()
     }

@@ -1,11 +1,12 @@
 //! The life of the run's own agent: idle, running, and how it ended.
 
-use chrono::Utc;
 use descartes_state::serde_json::{Value, json};
 use descartes_state::{
-    AgentExit, AgentState, AgentStatus, Expected, Session, SessionStatus, SnapshotOptions,
+    AgentExit, AgentStatus, ChangeIf, SaveIf, Session, SessionStatus, SnapshotOptions,
     StateStoreError, Transaction, TransitionDraft,
 };
+
+use crate::agents::change_agent;
 
 /// Who runs, and in which session.
 #[derive(Debug, Clone)]
@@ -102,7 +103,7 @@ impl Life {
             );
             tx.transitions().record(&draft)?;
         }
-        self.save(tx, known, "idle", Some(idle))?;
+        self.save(tx, "idle", Some(&idle))?;
         let program = self.command.first();
         let session = Session::new(&self.session_id, &self.agent_id)
             .metadata(json!({ "backend": self.backend, "program": program }));
@@ -123,8 +124,7 @@ impl Life {
         };
         let draft = self.draft(&idle, &running, &reason, ["idle", "running"]);
         tx.transitions().record(&draft)?;
-        let known = tx.agents().get(&self.agent_id)?.map(|record| record.state);
-        self.save(tx, known, "running", Some(running))
+        self.save(tx, "running", Some(&running))
     }
 
     /// The command has ended: the last transition, a snapshot of the state, and the end of every session.
@@ -145,14 +145,13 @@ impl Life {
         let (status_before, before) = &end.before;
         let draft = self.draft(before, &state, reason, [status_before, status.as_str()]);
         tx.transitions().record(&draft)?;
-        let known = tx.agents().get(&self.agent_id)?.map(|record| record.state);
-        let state = (!end.has_own_state).then_some(state);
-        self.save(tx, known, status.as_str(), state)?;
+        let state = (!end.has_own_state).then_some(state.as_str());
+        self.save(tx, status.as_str(), state)?;
         for agent_id in &end.agents {
             let known = tx.agents().get(agent_id)?;
             if known.is_some_and(|record| record.state.status == "running") {
                 tx.agents()
-                    .set_status(agent_id, status.as_str(), Expected::Any)?;
+                    .set_status(agent_id, status.as_str(), ChangeIf::Any)?;
             }
         }
         end_session(tx, &self.session_id, *status, end.lost)?;
@@ -183,30 +182,18 @@ impl Life {
     fn save(
         &self,
         tx: &mut Transaction<'_>,
-        known: Option<AgentState>,
         status: &str,
-        state_data: Option<String>,
+        state_data: Option<&str>,
     ) -> Result<(), StateStoreError> {
-        let now = Utc::now().timestamp();
-        let mut state = known.unwrap_or_else(|| AgentState {
-            agent_id: self.agent_id.clone(),
-            name: self.agent_id.clone(),
-            status: String::new(),
-            metadata: json!({}),
-            state_data: "{}".to_owned(),
-            created_at: now,
-            updated_at: now,
-            version: 1,
-        });
-        state.status = status.to_owned();
-        state.updated_at = now;
-        if let Some(metadata) = state.metadata.as_object_mut() {
-            metadata.insert("backend".to_owned(), json!(self.backend));
-        }
-        if let Some(state_data) = state_data {
-            state.state_data = state_data;
-        }
-        tx.agents().save(&state).map(drop)
+        change_agent(tx, &self.agent_id, |state| {
+            state.status = status.to_owned();
+            if let Some(metadata) = state.metadata.as_object_mut() {
+                metadata.insert("backend".to_owned(), json!(self.backend));
+            }
+            if let Some(state_data) = state_data {
+                state.state_data = state_data.to_owned();
+            }
+        })
     }
 }
 
@@ -220,7 +207,7 @@ fn end_session(
     let Some(record) = tx.sessions().get(id)? else {
         return Ok(());
     };
-    let mut session = record.session;
+    let mut session = Session::from(record);
     if session.status.is_final() {
         return Ok(());
     }
@@ -229,7 +216,7 @@ fn end_session(
         if let Some(metadata) = metadata.as_object_mut() {
             metadata.insert("lost_events".to_owned(), json!(lost));
         }
-        tx.sessions().save_if(&session, Expected::Any)?;
+        tx.sessions().save_if(&session, SaveIf::Any)?;
     }
-    tx.sessions().end(id, status, Expected::Any).map(drop)
+    tx.sessions().end(id, status, ChangeIf::Any).map(drop)
 }

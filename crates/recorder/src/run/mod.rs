@@ -15,9 +15,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use descartes_state::runner::{Input, Output};
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentCommand, AgentInfo, Input, LocalProcessRunner, Output, RunnerOptions, SqliteStateStore,
+    AgentCommand, AgentInfo, Limits, LocalProcessRunner, RunnerOptions, SqliteStateStore,
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -55,7 +56,7 @@ impl RunOptions {
             command,
             backend: "local".to_owned(),
             is_jsonl: false,
-            line_limit: 64 * 1024 * 1024,
+            line_limit: u32::try_from(Limits::default().max_content_bytes()).unwrap_or(u32::MAX),
             grace: Duration::from_secs(5),
         }
     }
@@ -202,18 +203,22 @@ async fn follow(
         .map_err(RecordError::NotWatched)?;
     let (queue, received) = Queue::new(options.line_limit);
     let (stop, stopped) = watch::channel(false);
-    let limit = usize::try_from(options.line_limit).unwrap_or(usize::MAX);
+    let splitter = |stream| {
+        let limit = usize::try_from(options.line_limit).unwrap_or(usize::MAX);
+        // As hexadecimal digits, with what stands beside them, such bytes must fit into an event's metadata.
+        Splitter::new(stream, limit).raw_limit(recorder.limits().max_metadata_bytes() / 4)
+    };
     let stdout = tokio::spawn(pump(
         outlets.stdout,
         tokio::io::stdout(),
-        Splitter::new(Stream::Stdout, limit),
+        splitter(Stream::Stdout),
         queue.clone(),
         stopped.clone(),
     ));
     let stderr = tokio::spawn(pump(
         outlets.stderr,
         tokio::io::stderr(),
-        Splitter::new(Stream::Stderr, limit),
+        splitter(Stream::Stderr),
         queue,
         stopped,
     ));

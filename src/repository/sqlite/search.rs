@@ -3,8 +3,7 @@
 use diesel::dsl::{max, min};
 use diesel::prelude::*;
 
-use super::Connection;
-use super::dialect::coalesce;
+use super::dialect::{Connection, coalesce};
 use super::prepared::prepared;
 use crate::error::StateStoreError;
 use crate::namespace::Namespace;

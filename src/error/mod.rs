@@ -1,12 +1,20 @@
-//! The one error type, and the one place that reads what SQLite said.
+//! The one error type, its kinds, and what lies behind it.
+//!
+//! What an error wraps is in its text, and so never its [`source`](std::error::Error::source) too.
+//! [`StateStoreError::Application`] stands for the caller's own error in both.
+
+mod details;
+mod kind;
+mod sqlite;
 
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+pub use details::{DatabaseError, DatabaseFailure, MigrationError, SerializationError};
+pub use kind::ErrorKind;
 
-use crate::expected::Expected;
+use crate::condition::SaveIf;
+use crate::numbers::Revision;
 
 /// A cause of any type. Boxed, so that no dependency's version is part of this crate's API.
 pub type Source = Box<dyn Error + Send + Sync + 'static>;
@@ -14,7 +22,8 @@ pub type Source = Box<dyn Error + Send + Sync + 'static>;
 /// Everything that can go wrong in the store.
 ///
 /// The text of each says what was wrong, with which value, and what to do about it.
-/// [`is_retryable`](Self::is_retryable) tells whether the same call may succeed later.
+/// [`kind`](Self::kind) names it for programs, and [`is_retryable`](Self::is_retryable) tells whether the same call may
+/// succeed later.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateStoreError {
@@ -32,15 +41,15 @@ pub enum StateStoreError {
         /// Its id, as the caller gave it.
         id: String,
     },
-    /// The row is soft-deleted; undelete it, or save it anew with `Expected::Any` or `Expected::Absent`.
-    #[error("{entity} {id:?} is deleted: undelete it, or save it anew")]
+    /// The row is soft-deleted: undelete it, or save it as a new row with `SaveIf::Any` or `SaveIf::Absent`.
+    #[error("{entity} {id:?} is deleted: undelete it, or save it as a new one")]
     Deleted {
         /// What kind of row.
         entity: &'static str,
         /// Its id.
         id: String,
     },
-    /// The row isn't what the caller expected; nothing was written. Read it again and decide anew.
+    /// The row isn't what the caller expected; nothing was written. Read it again and decide again.
     #[error("{entity} {id:?} was expected {expected}, but is at revision {actual}: read it again")]
     Conflict {
         /// What kind of row.
@@ -48,9 +57,21 @@ pub enum StateStoreError {
         /// Its id.
         id: String,
         /// What the caller expected.
-        expected: Expected,
+        expected: SaveIf,
         /// The revision that is stored.
-        actual: i64,
+        actual: Revision,
+    },
+    /// The row is in a state that forbids the operation; nothing was written.
+    #[error("{entity} {id:?} is {state}: {reason}")]
+    InvalidState {
+        /// What kind of row.
+        entity: &'static str,
+        /// Its id.
+        id: String,
+        /// The state that it is in, such as `completed` or `expired`.
+        state: &'static str,
+        /// What can't be done in this state, and what to do.
+        reason: &'static str,
     },
     /// An argument that can never be right.
     #[error("invalid {field}: {reason}")]
@@ -72,12 +93,12 @@ pub enum StateStoreError {
         /// What both count: bytes, levels, rows.
         unit: &'static str,
     },
-    /// An unpaged list with more rows than `max_list_rows`: read it by page.
+    /// An unpaged list with more rows than [`Limits::list_rows`](crate::Limits::list_rows): read it by page.
     #[error("the list has more than {limit} rows: read it by page with {page_form}")]
     TooManyRows {
         /// The limit in rows.
         limit: u64,
-        /// The method that gives the same rows by page.
+        /// The method that returns the same rows by page.
         page_form: &'static str,
     },
     /// A stored value that can't be decoded. Nothing is guessed in its place.
@@ -125,13 +146,13 @@ pub enum StateStoreError {
     },
     /// The commit failed in a way that doesn't tell whether the write is on disk: read before you write again.
     #[error(
-        "{operation}: the commit failed and its outcome is unknown ({source}): read the data before you write again"
+        "{operation}: the commit failed and its outcome is unknown ({cause}): read the data before you write again"
     )]
     OutcomeUnknown {
         /// What was tried.
         operation: &'static str,
         /// What SQLite said.
-        source: Source,
+        cause: Source,
     },
     /// The store was closed, or the runtime that would do the work is gone.
     #[error("the store is closed")]
@@ -175,9 +196,9 @@ pub enum StateStoreError {
     /// The closure ended its transaction by raw SQL. What it committed itself stands; the connection was thrown away.
     #[error("the closure ended its transaction by raw SQL: the store alone commits and rolls back")]
     TransactionEscaped,
-    /// The caller's own error, out of a closure.
-    #[error("{0}")]
-    Application(#[source] Source),
+    /// The caller's own error, out of a closure: it has that error's text and source.
+    #[error(transparent)]
+    Application(Source),
     /// A value could not be serialized.
     #[error("serialization failed: {0}")]
     SerializationError(SerializationError),
@@ -222,6 +243,19 @@ impl StateStoreError {
         )
     }
 
+    /// Returns what kind of error this is, as an enum whose names stay.
+    ///
+    /// ```
+    /// use descartes_state::StateStoreError;
+    /// use descartes_state::error::ErrorKind;
+    ///
+    /// assert_eq!(StateStoreError::Closed.kind(), ErrorKind::Closed);
+    /// ```
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::of(self)
+    }
+
     /// Wraps a caller's own error, to leave a closure with it.
     pub fn application(error: impl Into<Source>) -> Self {
         Self::Application(error.into())
@@ -241,36 +275,32 @@ impl StateStoreError {
         }
     }
 
-    /// Names the operation in the error that SQLite gave.
+    /// Names the operation in an error of SQLite's.
     pub(crate) fn during(self, name: &'static str) -> Self {
         match self {
             Self::DatabaseError(mut error) => {
-                error.operation = name;
+                error.set_operation(name);
                 Self::DatabaseError(error)
             }
             Self::Busy { .. } => Self::Busy { operation: name },
-            Self::OutcomeUnknown { source, .. } => Self::OutcomeUnknown {
+            Self::OutcomeUnknown { cause, .. } => Self::OutcomeUnknown {
                 operation: name,
-                source,
+                cause,
             },
             other => other,
         }
     }
 
-    /// The same failure once more, for another caller of the same commit.
+    /// Returns the same failure once more, for another caller of the same commit.
     pub(crate) fn again(&self) -> Self {
         match self {
             Self::Busy { operation } => Self::Busy { operation },
             Self::Closed => Self::Closed,
-            Self::OutcomeUnknown { operation, source } => Self::OutcomeUnknown {
+            Self::OutcomeUnknown { operation, cause } => Self::OutcomeUnknown {
                 operation,
-                source: source.to_string().into(),
+                cause: cause.to_string().into(),
             },
-            Self::DatabaseError(error) => Self::DatabaseError(DatabaseError {
-                kind: error.kind,
-                operation: error.operation,
-                source: error.source.to_string().into(),
-            }),
+            Self::DatabaseError(error) => Self::DatabaseError(error.again()),
             other => Self::DatabaseError(DatabaseError::new(
                 DatabaseFailure::Other,
                 other.to_string(),
@@ -285,7 +315,7 @@ impl StateStoreError {
             Self::Busy { .. } => Self::Busy { operation },
             Self::DatabaseError(error)
                 if matches!(
-                    error.kind,
+                    error.kind(),
                     DatabaseFailure::Full | DatabaseFailure::Constraint
                 ) =>
             {
@@ -293,7 +323,7 @@ impl StateStoreError {
             }
             Self::DatabaseError(error) => Self::OutcomeUnknown {
                 operation,
-                source: error.source,
+                cause: error.into_inner(),
             },
             other => other,
         }
@@ -304,222 +334,8 @@ impl StateStoreError {
     pub(crate) fn may_end_transaction(&self) -> bool {
         match self {
             Self::Busy { .. } | Self::TransactionEscaped | Self::Panicked { .. } => true,
-            Self::DatabaseError(error) => error.kind != DatabaseFailure::Constraint,
+            Self::DatabaseError(error) => error.kind() != DatabaseFailure::Constraint,
             _ => false,
-        }
-    }
-}
-
-/// What kind of failure SQLite reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DatabaseFailure {
-    /// A constraint of the schema refused the row.
-    Constraint,
-    /// The disk is full (`SQLITE_FULL`).
-    Full,
-    /// The file or its directory can't be written (`SQLITE_READONLY`).
-    ReadOnly,
-    /// Reading or writing the file failed (`SQLITE_IOERR`).
-    Io,
-    /// The file is damaged (`SQLITE_CORRUPT`).
-    Damaged,
-    /// The file is no database, or its first page is damaged (`SQLITE_NOTADB`).
-    NotADatabase,
-    /// The file can't be opened (`SQLITE_CANTOPEN`).
-    CannotOpen,
-    /// Any other.
-    Other,
-}
-
-/// A failure of SQLite or Diesel: what kind, in which operation, and the source.
-#[derive(Debug)]
-pub struct DatabaseError {
-    kind: DatabaseFailure,
-    operation: &'static str,
-    source: Source,
-}
-
-impl DatabaseError {
-    /// What kind of failure.
-    #[must_use]
-    pub fn kind(&self) -> DatabaseFailure {
-        self.kind
-    }
-
-    /// Which operation of the store failed.
-    #[must_use]
-    pub fn operation(&self) -> &'static str {
-        self.operation
-    }
-
-    pub(crate) fn new(kind: DatabaseFailure, source: impl Into<Source>) -> Self {
-        Self {
-            kind,
-            operation: "database",
-            source: source.into(),
-        }
-    }
-}
-
-impl fmt::Display for DatabaseError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = match self.kind {
-            DatabaseFailure::Full => " (free some space; nothing of this write was kept)",
-            DatabaseFailure::ReadOnly => " (check the permissions of the file and its directory)",
-            DatabaseFailure::Damaged | DatabaseFailure::NotADatabase => {
-                " (restore the file from a backup)"
-            }
-            DatabaseFailure::CannotOpen => " (check the path and its permissions)",
-            _ => "",
-        };
-        write!(formatter, "{}: {}{advice}", self.operation, self.source)
-    }
-}
-
-impl Error for DatabaseError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(self.source.as_ref())
-    }
-}
-
-/// A migration that failed, with the source.
-#[derive(Debug)]
-pub struct MigrationError {
-    operation: &'static str,
-    source: Source,
-}
-
-impl MigrationError {
-    /// What was tried: `run`, `revert` or `history`.
-    #[must_use]
-    pub fn operation(&self) -> &'static str {
-        self.operation
-    }
-
-    pub(crate) fn new(operation: &'static str, source: impl Into<Source>) -> Self {
-        Self {
-            operation,
-            source: source.into(),
-        }
-    }
-}
-
-impl fmt::Display for MigrationError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.operation, self.source)
-    }
-}
-
-impl Error for MigrationError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(self.source.as_ref())
-    }
-}
-
-/// A value that could not be turned into its stored form.
-#[derive(Debug)]
-pub struct SerializationError {
-    field: &'static str,
-    source: Source,
-}
-
-impl SerializationError {
-    /// Which field.
-    #[must_use]
-    pub fn field(&self) -> &'static str {
-        self.field
-    }
-
-    pub(crate) fn new(field: &'static str, source: impl Into<Source>) -> Self {
-        Self {
-            field,
-            source: source.into(),
-        }
-    }
-}
-
-impl fmt::Display for SerializationError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.field, self.source)
-    }
-}
-
-impl Error for SerializationError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(self.source.as_ref())
-    }
-}
-
-impl From<DieselError> for StateStoreError {
-    fn from(error: DieselError) -> Self {
-        // A failed rollback hides the error that made it necessary; the first is what the caller needs.
-        let error = match error {
-            DieselError::RollbackErrorOnCommit { commit_error, .. } => *commit_error,
-            other => other,
-        };
-        let DieselError::DatabaseError(kind, information) = &error else {
-            return Self::DatabaseError(DatabaseError::new(DatabaseFailure::Other, error));
-        };
-        match classify(kind, information.message()) {
-            Failure::Locked => Self::Busy {
-                operation: "database",
-            },
-            Failure::Other(kind) => Self::DatabaseError(DatabaseError::new(kind, error)),
-        }
-    }
-}
-
-enum Failure {
-    Locked,
-    Other(DatabaseFailure),
-}
-
-/// Diesel gives BUSY, FULL and READONLY as `Unknown` with SQLite's text; the texts are those of `sqlite3_errstr`.
-fn classify(kind: &DatabaseErrorKind, message: &str) -> Failure {
-    use DatabaseFailure as Kind;
-    match kind {
-        DatabaseErrorKind::UniqueViolation
-        | DatabaseErrorKind::ForeignKeyViolation
-        | DatabaseErrorKind::NotNullViolation
-        | DatabaseErrorKind::CheckViolation => Failure::Other(Kind::Constraint),
-        _ if message.starts_with("database is locked")
-            || message.starts_with("database table is locked") =>
-        {
-            Failure::Locked
-        }
-        _ => Failure::Other(if message.contains("disk is full") {
-            Kind::Full
-        } else if message.contains("readonly database") {
-            Kind::ReadOnly
-        } else if message.contains("disk I/O error") {
-            Kind::Io
-        } else if message.contains("disk image is malformed") {
-            Kind::Damaged
-        } else if message.contains("file is not a database") {
-            Kind::NotADatabase
-        } else if message.contains("unable to open database file") {
-            Kind::CannotOpen
-        } else if message.contains("is append-only") {
-            Kind::Constraint
-        } else {
-            Kind::Other
-        }),
-    }
-}
-
-impl From<diesel::ConnectionError> for StateStoreError {
-    fn from(error: diesel::ConnectionError) -> Self {
-        match error {
-            diesel::ConnectionError::CouldntSetupConfiguration(error) => error.into(),
-            diesel::ConnectionError::BadConnection(message) => {
-                let kind = match classify(&DatabaseErrorKind::Unknown, &message) {
-                    Failure::Locked => return Self::Busy { operation: "open" },
-                    Failure::Other(kind) => kind,
-                };
-                Self::DatabaseError(DatabaseError::new(kind, message))
-            }
-            other => Self::DatabaseError(DatabaseError::new(DatabaseFailure::CannotOpen, other)),
         }
     }
 }

@@ -7,6 +7,12 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
+/// The backend that the bodies are compiled for.
+pub(super) type Db = Sqlite;
+
+/// A connection to it.
+pub(crate) type Connection = SqliteConnection;
+
 define_sql_function! {
     /// The first argument, or the second where the first is NULL.
     fn coalesce(value: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
@@ -32,8 +38,8 @@ diesel::infix_operator!(IsAmong, " IN ", backend: Sqlite);
 
 /// A query with `LIMIT (0 + ?)`.
 ///
-/// SQLite looks at a bare `LIMIT ?` while it plans, and so prepares the statement anew whenever the number is bound, also
-/// to the same value (DESIGN, "Where the time goes").
+/// SQLite looks at a bare `LIMIT ?` while it plans, and so prepares the statement again whenever the number is bound, also
+/// to the same value (`docs/performance.md`).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limited<Q> {
     query: Q,

@@ -1,0 +1,172 @@
+//! What lies behind an error: the failures of SQLite, of a migration, of turning a value into its stored form.
+//!
+//! Each shows in its text what it wraps. It is therefore not [`Error::source`] as well: whoever prints the whole chain would
+//! read it twice. [`get_ref`](DatabaseError::get_ref) returns it, for those who look for a type.
+
+use std::error::Error;
+use std::fmt;
+
+use super::Source;
+
+/// What kind of failure SQLite reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DatabaseFailure {
+    /// A constraint of the schema refused the row.
+    Constraint,
+    /// The disk is full (`SQLITE_FULL`).
+    Full,
+    /// The file or its directory can't be written (`SQLITE_READONLY`).
+    ReadOnly,
+    /// Reading or writing the file failed (`SQLITE_IOERR`).
+    Io,
+    /// The file is damaged (`SQLITE_CORRUPT`).
+    Damaged,
+    /// The file is no database, or its first page is damaged (`SQLITE_NOTADB`).
+    NotADatabase,
+    /// The file can't be opened (`SQLITE_CANTOPEN`).
+    CannotOpen,
+    /// Any other.
+    Other,
+}
+
+/// A failure of SQLite or Diesel: what kind, in which operation, and what they said.
+#[derive(Debug)]
+pub struct DatabaseError {
+    kind: DatabaseFailure,
+    operation: &'static str,
+    cause: Source,
+}
+
+impl DatabaseError {
+    /// Returns what kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> DatabaseFailure {
+        self.kind
+    }
+
+    /// Returns which operation of the store failed.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Returns what SQLite, Diesel or the operating system said, to look for a type in it.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
+        self.cause.as_ref()
+    }
+
+    pub(crate) fn new(kind: DatabaseFailure, cause: impl Into<Source>) -> Self {
+        Self {
+            kind,
+            operation: "database",
+            cause: cause.into(),
+        }
+    }
+
+    pub(super) fn set_operation(&mut self, operation: &'static str) {
+        self.operation = operation;
+    }
+
+    pub(super) fn again(&self) -> Self {
+        Self {
+            kind: self.kind,
+            operation: self.operation,
+            cause: self.cause.to_string().into(),
+        }
+    }
+
+    pub(super) fn into_inner(self) -> Source {
+        self.cause
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = match self.kind {
+            DatabaseFailure::Full => " (free some space; nothing of this write was kept)",
+            DatabaseFailure::ReadOnly => " (check the permissions of the file and its directory)",
+            DatabaseFailure::Damaged | DatabaseFailure::NotADatabase => {
+                " (restore the file from a backup)"
+            }
+            DatabaseFailure::CannotOpen => " (check the path and its permissions)",
+            _ => "",
+        };
+        write!(formatter, "{}: {}{advice}", self.operation, self.cause)
+    }
+}
+
+impl Error for DatabaseError {}
+
+/// A migration that failed.
+#[derive(Debug)]
+pub struct MigrationError {
+    operation: &'static str,
+    cause: Source,
+}
+
+impl MigrationError {
+    /// Returns what was tried: `run`, `revert` or `inspect`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Returns what was wrong, to look for a type in it.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
+        self.cause.as_ref()
+    }
+
+    pub(crate) fn new(operation: &'static str, cause: impl Into<Source>) -> Self {
+        Self {
+            operation,
+            cause: cause.into(),
+        }
+    }
+}
+
+impl fmt::Display for MigrationError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.operation, self.cause)
+    }
+}
+
+impl Error for MigrationError {}
+
+/// A value that could not be turned into its stored form.
+#[derive(Debug)]
+pub struct SerializationError {
+    field: &'static str,
+    cause: Source,
+}
+
+impl SerializationError {
+    /// Returns which field this is about.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// Returns what was wrong, to look for a type in it.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
+        self.cause.as_ref()
+    }
+
+    pub(crate) fn new(field: &'static str, cause: impl Into<Source>) -> Self {
+        Self {
+            field,
+            cause: cause.into(),
+        }
+    }
+}
+
+impl fmt::Display for SerializationError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field, self.cause)
+    }
+}
+
+impl Error for SerializationError {}

@@ -1,0 +1,264 @@
+//! Agent states.
+
+use diesel::dsl::{case_when, not};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::context::TableContext;
+use super::dialect::{Connection, Db, UnindexedText, limited};
+use super::lists::whole_list;
+use super::prepared::prepared;
+use super::revisioned::{Current, Subject, change, remove_rows, revisioned};
+use crate::condition::{ChangeIf, SaveIf};
+use crate::error::StateStoreError;
+use crate::models::{AgentFilter, AgentRecord, AgentRow, AgentState, NewAgent, Scope};
+use crate::numbers::Revision;
+use crate::page::{IdBounds, Order, Page, PageRequest, fetch};
+use crate::schema::{agent_states, state_snapshots};
+
+pub(crate) struct AgentTable<'t> {
+    connection: &'t mut Connection,
+    scope: &'t Scope,
+}
+
+revisioned! {
+    AgentTable on agent_states by agent_id, "agent", NewAgent:
+    [name, status, metadata, state_data, state_data_codec, version]
+}
+
+impl<'t> AgentTable<'t> {
+    pub(crate) fn new(context: TableContext<'t>) -> Self {
+        Self {
+            connection: context.connection,
+            scope: context.scope,
+        }
+    }
+
+    /// The agents of a transaction that another table is open on.
+    pub(super) fn of(connection: &'t mut Connection, scope: &'t Scope) -> Self {
+        Self { connection, scope }
+    }
+
+    pub(crate) fn get(&mut self, agent_id: &str) -> Result<Option<AgentRecord>, StateStoreError> {
+        let found = self.find(agent_id)?;
+        Ok(found.filter(|record| !record.is_deleted))
+    }
+
+    /// Returns the agent's record, deleted or not.
+    fn find(&mut self, agent_id: &str) -> Result<Option<AgentRecord>, StateStoreError> {
+        // No LIMIT on a unique key: SQLite prepares a statement with a bound LIMIT again at every call.
+        agent_states::table
+            .filter(agent_states::namespace.eq(self.scope.namespace.as_str()))
+            .filter(agent_states::agent_id.eq(agent_id))
+            .select(AgentRow::as_select())
+            .get_result(self.connection)
+            .optional()?
+            .map(|row| row.decode(self.scope))
+            .transpose()
+    }
+
+    pub(crate) fn list(
+        &mut self,
+        filter: &AgentFilter,
+        page: &PageRequest,
+    ) -> Result<Page<AgentRecord>, StateStoreError> {
+        let bounds = page.by_id(self.scope.limits.page_rows)?;
+        let rows = self.load(filter, &bounds)?;
+        Ok(Page::by_id(rows, &bounds, |last| &last.state.agent_id))
+    }
+
+    /// Returns every agent that isn't deleted, by id.
+    pub(crate) fn all(&mut self) -> Result<Vec<AgentState>, StateStoreError> {
+        let limit = self.scope.limits.list_rows;
+        let rows = self.load(&AgentFilter::default(), &IdBounds::first(limit))?;
+        let rows = whole_list(rows, limit, "agents().list(..)")?;
+        Ok(rows.into_iter().map(|record| record.state).collect())
+    }
+
+    pub(crate) fn count(&mut self, filter: &AgentFilter) -> Result<i64, StateStoreError> {
+        let query = self.matching(filter)?;
+        Ok(query.count().get_result(self.connection)?)
+    }
+
+    pub(crate) fn set_status(
+        &mut self,
+        agent_id: &str,
+        status: &str,
+        condition: ChangeIf,
+    ) -> Result<Revision, StateStoreError> {
+        let current = self.current(agent_id)?;
+        let current = self.subject(agent_id).may_change(condition, current)?;
+        let now = self.scope.clock.now();
+        let change = agent_states::status.eq(status);
+        change!(self, agent_states by agent_id, agent_id, current, now, change)
+    }
+
+    /// Reads the agent's state, lets the caller change it, and writes it.
+    pub(crate) fn update(
+        &mut self,
+        agent_id: &str,
+        condition: ChangeIf,
+        change: impl FnOnce(&mut AgentState) -> Result<(), StateStoreError>,
+    ) -> Result<Revision, StateStoreError> {
+        let found = self.find(agent_id)?;
+        let current = found.as_ref().map(|record| Current {
+            revision: record.revision,
+            is_deleted: record.is_deleted,
+        });
+        let subject = self.subject(agent_id);
+        let current = subject.may_change(condition, current)?;
+        let mut state = found.ok_or_else(|| subject.not_found())?.state;
+        state.updated_at = self.scope.clock.now().seconds;
+        change(&mut state)?;
+        if state.agent_id != agent_id {
+            return Err(StateStoreError::invalid(
+                "agent_id",
+                format!("{agent_id:?} can't become {:?}", state.agent_id),
+            ));
+        }
+        let row = NewAgent::prepare(self.scope, &state)?;
+        self.put(&row, SaveIf::Revision(current.revision))
+    }
+
+    pub(crate) fn purge(
+        &mut self,
+        agent_id: &str,
+        condition: ChangeIf,
+    ) -> Result<(), StateStoreError> {
+        self.remove(agent_id, condition)?;
+        let of_agent = state_snapshots::agent_id.eq(agent_id);
+        remove_rows!(self, state_snapshots, "snapshot", of_agent);
+        Ok(())
+    }
+
+    /// Writes a snapshot's state over the agent's, or in the place of a deleted one; returns the agent's new revision. The
+    /// state is copied inside SQL, in its stored form.
+    pub(super) fn copy_from_snapshot(
+        &mut self,
+        agent_id: &str,
+        snapshot_id: &str,
+        condition: ChangeIf,
+    ) -> Result<Revision, StateStoreError> {
+        use agent_states as agent;
+        use diesel::sql_types::Text;
+        use diesel::upsert::excluded;
+        use state_snapshots as snapshot;
+        let current = self.current(agent_id)?;
+        let subject = self.subject(agent_id);
+        match condition {
+            // An agent that is gone comes back.
+            ChangeIf::Any => {}
+            ChangeIf::Revision(_) => subject.may_change(condition, current).map(drop)?,
+        }
+        let revision = subject.saved_revision(self.connection, current)?;
+        let now = self.scope.clock.now();
+        let key = self.scope.namespace.key(agent_id);
+        let copy = snapshot::table
+            .filter(snapshot::namespace.eq(self.scope.namespace.as_str()))
+            .filter(snapshot::id.eq(snapshot_id))
+            .select((
+                key.into_sql::<Text>(),
+                snapshot::namespace,
+                snapshot::agent_id,
+                snapshot::name,
+                snapshot::status,
+                snapshot::metadata,
+                snapshot::state_data,
+                snapshot::state_data_codec,
+                snapshot::version,
+                now.seconds.into_sql::<BigInt>(),
+                now.seconds.into_sql::<BigInt>(),
+                revision.get().into_sql::<BigInt>(),
+                now.micros.into_sql::<BigInt>(),
+            ))
+            .insert_into(agent::table)
+            .into_columns((
+                agent::key,
+                agent::namespace,
+                agent::agent_id,
+                agent::name,
+                agent::status,
+                agent::metadata,
+                agent::state_data,
+                agent::state_data_codec,
+                agent::version,
+                agent::created_at,
+                agent::updated_at,
+                agent::revision,
+                agent::recorded_at,
+            ))
+            .on_conflict(agent::key)
+            .do_update()
+            .set((
+                agent::name.eq(excluded(agent::name)),
+                agent::status.eq(excluded(agent::status)),
+                agent::metadata.eq(excluded(agent::metadata)),
+                agent::state_data.eq(excluded(agent::state_data)),
+                agent::state_data_codec.eq(excluded(agent::state_data_codec)),
+                agent::version.eq(excluded(agent::version)),
+                agent::created_at.eq(case_when(agent::is_deleted, excluded(agent::created_at))
+                    .otherwise(agent::created_at)),
+                agent::updated_at.eq(excluded(agent::updated_at)),
+                agent::is_deleted.eq(false),
+                agent::revision.eq(excluded(agent::revision)),
+                agent::recorded_at.eq(excluded(agent::recorded_at)),
+            ));
+        prepared!(copy).write(self.connection)?;
+        Ok(revision)
+    }
+
+    fn matching(
+        &self,
+        filter: &AgentFilter,
+    ) -> Result<agent_states::BoxedQuery<'static, Db>, StateStoreError> {
+        let namespace = self.scope.namespace.as_str().to_owned();
+        let mut query = agent_states::table
+            .filter(agent_states::namespace.eq(namespace))
+            .into_boxed();
+        if !filter.include_deleted {
+            query = query.filter(not(agent_states::is_deleted));
+        }
+        if let Some(status) = &filter.status {
+            let status = self.scope.limits.id("status", status)?.to_owned();
+            query = query.filter(agent_states::status.eq(status));
+        }
+        if let Some(from) = filter.updated.from {
+            query = query.filter(agent_states::updated_at.ge(from));
+        }
+        if let Some(until) = filter.updated.until {
+            query = query.filter(agent_states::updated_at.lt(until));
+        }
+        Ok(query)
+    }
+
+    fn load(
+        &mut self,
+        filter: &AgentFilter,
+        bounds: &IdBounds,
+    ) -> Result<Vec<AgentRecord>, StateStoreError> {
+        let mut query = self.matching(filter)?;
+        let after = bounds.after.clone();
+        // Where there is a time range, that is to choose the index, not the cursor.
+        let is_ranged = filter.updated.is_limited();
+        query = match (after, bounds.order) {
+            (None, _) => query,
+            (Some(after), Order::Ascending) if is_ranged => {
+                query.filter(UnindexedText::new(agent_states::agent_id).gt(after))
+            }
+            (Some(after), Order::Descending) if is_ranged => {
+                query.filter(UnindexedText::new(agent_states::agent_id).lt(after))
+            }
+            (Some(after), Order::Ascending) => query.filter(agent_states::agent_id.gt(after)),
+            (Some(after), Order::Descending) => query.filter(agent_states::agent_id.lt(after)),
+        };
+        query = match bounds.order {
+            Order::Ascending => query.order(agent_states::agent_id.asc()),
+            Order::Descending => query.order(agent_states::agent_id.desc()),
+        };
+        limited(query.select(AgentRow::as_select()), fetch(bounds.rows))
+            .load::<AgentRow>(self.connection)?
+            .into_iter()
+            .map(|row| row.decode(self.scope))
+            .collect()
+    }
+}

@@ -1,0 +1,48 @@
+//! What the statements of a table run in.
+
+use super::dialect::Connection;
+use crate::commit_notes::CommitNotes;
+use crate::models::Scope;
+
+/// An open transaction on one backend, and whose rows it sees.
+pub(crate) struct TableContext<'t> {
+    pub(super) connection: &'t mut Connection,
+    pub(super) scope: &'t Scope,
+    pub(super) notes: &'t mut CommitNotes,
+    pub(super) is_read_only: bool,
+}
+
+impl<'t> TableContext<'t> {
+    pub(crate) fn new(
+        connection: &'t mut Connection,
+        scope: &'t Scope,
+        notes: &'t mut CommitNotes,
+        is_read_only: bool,
+    ) -> Self {
+        Self {
+            connection,
+            scope,
+            notes,
+            is_read_only,
+        }
+    }
+
+    pub(crate) fn reborrow(&mut self) -> TableContext<'_> {
+        TableContext {
+            connection: self.connection,
+            scope: self.scope,
+            notes: self.notes,
+            is_read_only: self.is_read_only,
+        }
+    }
+
+    pub(crate) fn scope(&self) -> &'t Scope {
+        self.scope
+    }
+
+    /// Returns the connection for a caller, who may do anything with it.
+    pub(crate) fn lend_connection(&mut self) -> &mut Connection {
+        self.notes.lent_connection = true;
+        self.connection
+    }
+}

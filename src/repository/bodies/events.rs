@@ -1,0 +1,221 @@
+//! Events: append-only.
+
+use std::convert::identity;
+
+use diesel::prelude::*;
+
+use super::context::TableContext;
+use super::dialect::{
+    Connection, Db, Matching, UnindexedNumber, UnindexedText, changes, last_insert_rowid,
+};
+use super::lists::{in_sequence, page_of, whole_list};
+use super::prepared::prepared;
+use super::search::{self, events_search};
+use crate::commit_notes::CommitNotes;
+use crate::condition::SaveIf;
+use crate::error::StateStoreError;
+use crate::models::{Event, EventFilter, EventRecord, EventRow, NewEvent, Scope};
+use crate::numbers::{Revision, Seq};
+use crate::page::{Page, PageRequest, SequenceBounds};
+use crate::schema::events;
+
+/// A boxed query over `events`, cut down to the namespace and the filter. Its columns are wrapped in `$text` or `$number`.
+macro_rules! restricted {
+    ($query:expr, $scope:expr, $filter:expr, $text:path, $number:path) => {{
+        let (scope, filter): (&Scope, &EventFilter) = ($scope, $filter);
+        let limits = &scope.limits;
+        let namespace = scope.namespace.as_str().to_owned();
+        let mut query = $query.filter($text(events::namespace).eq(namespace));
+        if let Some(session_id) = &filter.session_id {
+            let session_id = limits.id("session_id", session_id)?.to_owned();
+            query = query.filter($text(events::session_id).eq(session_id));
+        }
+        if let Some(event_type) = &filter.event_type {
+            let event_type = limits.id("event_type", event_type)?.to_owned();
+            query = query.filter($text(events::event_type).eq(event_type));
+        }
+        if let Some(actor_id) = &filter.actor_id {
+            let actor_id = limits.id("actor_id", actor_id)?.to_owned();
+            query = query.filter($text(events::actor_id).eq(actor_id));
+        }
+        if let Some(from) = filter.time.from {
+            query = query.filter($number(events::timestamp).ge(from));
+        }
+        if let Some(until) = filter.time.until {
+            query = query.filter($number(events::timestamp).lt(until));
+        }
+        query
+    }};
+}
+
+pub(crate) struct EventTable<'t> {
+    connection: &'t mut Connection,
+    scope: &'t Scope,
+    notes: &'t mut CommitNotes,
+    is_read_only: bool,
+}
+
+impl<'t> EventTable<'t> {
+    pub(crate) fn new(context: TableContext<'t>) -> Self {
+        Self {
+            connection: context.connection,
+            scope: context.scope,
+            notes: context.notes,
+            is_read_only: context.is_read_only,
+        }
+    }
+
+    /// Appends events in their order; returns the sequence number of each.
+    pub(crate) fn put_all(&mut self, rows: &[NewEvent]) -> Result<Vec<Seq>, StateStoreError> {
+        rows.iter().map(|row| self.put(row)).collect()
+    }
+
+    pub(crate) fn put(&mut self, row: &NewEvent) -> Result<Seq, StateStoreError> {
+        let insert = diesel::insert_into(events::table)
+            .values(row)
+            .on_conflict((events::namespace, events::id))
+            .do_nothing();
+        prepared!(insert).write(self.connection)?;
+        let (changes, seq): (i64, i64) =
+            diesel::select((changes(), last_insert_rowid())).get_result(self.connection)?;
+        if changes > 0 {
+            self.notes.appended_events = true;
+            return Ok(seq.into());
+        }
+        match self.find(&row.id)? {
+            Some(stored) if row.says_the_same_as(&stored.event) => Ok(stored.seq),
+            // Appended rows never change: each stays at its first revision.
+            _ => Err(StateStoreError::Conflict {
+                entity: "event",
+                id: row.id.clone(),
+                expected: SaveIf::Absent,
+                actual: Revision::from(1),
+            }),
+        }
+    }
+
+    pub(crate) fn list(
+        &mut self,
+        filter: &EventFilter,
+        page: &PageRequest,
+    ) -> Result<Page<EventRecord>, StateStoreError> {
+        let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
+        let rows = self.load(query)?;
+        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+    }
+
+    /// Returns every event that the filter picks, newest first.
+    pub(crate) fn all(&mut self, filter: &EventFilter) -> Result<Vec<Event>, StateStoreError> {
+        let limit = self.scope.limits.list_rows;
+        let bounds = SequenceBounds::newest(limit);
+        let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
+        let rows = whole_list(self.load(query)?, limit, "events().list(..)")?;
+        Ok(rows.into_iter().map(|record| record.event).collect())
+    }
+
+    pub(crate) fn search(
+        &mut self,
+        text: &str,
+        filter: &EventFilter,
+        page: &PageRequest,
+    ) -> Result<Page<EventRecord>, StateStoreError> {
+        let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let rows = self.find_words(text, filter, bounds)?;
+        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+    }
+
+    /// Returns every event whose content holds every word of the text, newest first.
+    pub(crate) fn search_all(&mut self, text: &str) -> Result<Vec<Event>, StateStoreError> {
+        let limit = self.scope.limits.list_rows;
+        let bounds = SequenceBounds::newest(limit);
+        let rows = self.find_words(text, &EventFilter::default(), bounds)?;
+        let rows = whole_list(rows, limit, "events().search(..)")?;
+        Ok(rows.into_iter().map(|record| record.event).collect())
+    }
+
+    pub(crate) fn count(&mut self, filter: &EventFilter) -> Result<i64, StateStoreError> {
+        Ok(self.matching(filter)?.count().get_result(self.connection)?)
+    }
+
+    pub(crate) fn purge_before(&mut self, seconds: i64) -> Result<usize, StateStoreError> {
+        let namespace = self.scope.namespace.as_str();
+        let old = events::table
+            .filter(events::namespace.eq(namespace))
+            .filter(events::timestamp.lt(seconds));
+        Ok(diesel::delete(old).execute(self.connection)?)
+    }
+
+    pub(crate) fn find(&mut self, id: &str) -> Result<Option<EventRecord>, StateStoreError> {
+        events::table
+            .filter(events::namespace.eq(self.scope.namespace.as_str()))
+            .filter(events::id.eq(id))
+            .select(EventRow::as_select())
+            .get_result(self.connection)
+            .optional()?
+            .map(EventRow::decode)
+            .transpose()
+    }
+
+    fn find_words(
+        &mut self,
+        text: &str,
+        filter: &EventFilter,
+        bounds: SequenceBounds,
+    ) -> Result<Vec<EventRecord>, StateStoreError> {
+        let namespace = &self.scope.namespace;
+        let is_shared = search::is_shared(self.connection, namespace)?;
+        let Some(expression) = search::expression(is_shared.then_some(namespace), text) else {
+            return Ok(Vec::new());
+        };
+        // Through the connection, the caller may have written some.
+        let may_be_unindexed = self.notes.appended_events || self.notes.lent_connection;
+        if may_be_unindexed && !self.is_read_only {
+            search::index_new_events(self.connection)?;
+            self.notes.appended_events = false;
+        }
+        let hits = events_search::table
+            .inner_join(events::table.on(events::seq.eq(events_search::rowid)))
+            .filter(events_search::whole_row.matches(expression))
+            .select(EventRow::as_select())
+            .into_boxed();
+        // No index of `events` is to serve here: SQLite would begin there, ask the search for each row, and sort.
+        let hits = restricted!(
+            hits,
+            self.scope,
+            filter,
+            UnindexedText::new,
+            UnindexedNumber::new
+        );
+        page_of!(hits, events_search::rowid, events_search::rowid, bounds)
+            .load::<EventRow>(self.connection)?
+            .into_iter()
+            .map(EventRow::decode)
+            .collect()
+    }
+
+    fn load(
+        &mut self,
+        query: events::BoxedQuery<'_, Db>,
+    ) -> Result<Vec<EventRecord>, StateStoreError> {
+        query
+            .select(EventRow::as_select())
+            .load(self.connection)?
+            .into_iter()
+            .map(EventRow::decode)
+            .collect()
+    }
+
+    fn matching(
+        &self,
+        filter: &EventFilter,
+    ) -> Result<events::BoxedQuery<'static, Db>, StateStoreError> {
+        Ok(restricted!(
+            events::table.into_boxed(),
+            self.scope,
+            filter,
+            identity,
+            identity
+        ))
+    }
+}

@@ -1,0 +1,67 @@
+//! Pages and lists in order of sequence.
+
+use crate::error::StateStoreError;
+
+/// Cuts a boxed query to a page in order of sequence, one row more than wanted, to know whether there are more. The
+/// cursor is compared with `$cursor`.
+macro_rules! page_of {
+    ($query:expr, $seq:expr, $cursor:expr, $bounds:expr) => {{
+        use crate::page::Order;
+        let bounds: crate::page::SequenceBounds = $bounds;
+        let query = match (bounds.order, bounds.after) {
+            (Order::Descending, None) => $query.order($seq.desc()),
+            (Order::Descending, Some(seq)) => $query.filter($cursor.lt(seq)).order($seq.desc()),
+            (Order::Ascending, None) => $query.order($seq.asc()),
+            (Order::Ascending, Some(seq)) => $query.filter($cursor.gt(seq)).order($seq.asc()),
+        };
+        super::dialect::limited(query, crate::page::fetch(bounds.rows))
+    }};
+}
+pub(super) use page_of;
+
+/// The rows of a boxed query's page, in order of sequence; `$time` is the time range that the query has.
+///
+/// The page is picked by number first, in an index that holds most of what the filter asks for: what SQLite sorts for a
+/// time range is then numbers, not bodies, and it never walks the table by rowid through other namespaces' rows.
+macro_rules! in_sequence {
+    ($table:ident, $query:expr, $time:expr, $bounds:expr) => {{
+        use super::dialect::{IsAmong, Picked, UnindexedNumber};
+        use super::lists::page_of;
+        let bounds: crate::page::SequenceBounds = $bounds;
+        let time: crate::page::TimeRange = $time;
+        let numbers = $query.select($table::seq);
+        let picked = if time.is_limited() {
+            // Served by the cursor instead, a page of an old time range would read all that is newer or older.
+            let cursor = UnindexedNumber::new($table::seq);
+            page_of!(numbers, $table::seq, cursor, bounds)
+        } else {
+            page_of!(numbers, $table::seq, $table::seq, bounds)
+        };
+        let rows = $table::table
+            .filter(IsAmong::new($table::seq, Picked(picked)))
+            .into_boxed();
+        match bounds.order {
+            crate::page::Order::Descending => rows.order($table::seq.desc()),
+            crate::page::Order::Ascending => rows.order($table::seq.asc()),
+        }
+    }};
+}
+pub(super) use in_sequence;
+
+/// Returns the rows of an unpaged list.
+///
+/// # Errors
+/// `TooManyRows` if there are more than allowed.
+pub(super) fn whole_list<T>(
+    rows: Vec<T>,
+    limit: usize,
+    page_form: &'static str,
+) -> Result<Vec<T>, StateStoreError> {
+    if rows.len() > limit {
+        return Err(StateStoreError::TooManyRows {
+            limit: limit as u64,
+            page_form,
+        });
+    }
+    Ok(rows)
+}

@@ -1,0 +1,114 @@
+//! State transitions: append-only.
+
+use diesel::prelude::*;
+
+use super::context::TableContext;
+use super::dialect::{Connection, Db, last_insert_rowid};
+use super::lists::{in_sequence, whole_list};
+use super::prepared::prepared;
+use crate::error::StateStoreError;
+use crate::models::{
+    NewTransition, Scope, StateTransition, TransitionFilter, TransitionRecord, TransitionRow,
+};
+use crate::numbers::Seq;
+use crate::page::{Page, PageRequest, SequenceBounds};
+use crate::schema::state_transitions;
+
+pub(crate) struct TransitionTable<'t> {
+    connection: &'t mut Connection,
+    scope: &'t Scope,
+}
+
+impl<'t> TransitionTable<'t> {
+    pub(crate) fn new(context: TableContext<'t>) -> Self {
+        Self {
+            connection: context.connection,
+            scope: context.scope,
+        }
+    }
+
+    pub(crate) fn put(&mut self, row: &NewTransition) -> Result<Seq, StateStoreError> {
+        let insert = diesel::insert_into(state_transitions::table).values(row);
+        prepared!(insert).write(self.connection)?;
+        let seq: i64 = diesel::select(last_insert_rowid()).get_result(self.connection)?;
+        Ok(seq.into())
+    }
+
+    pub(crate) fn list(
+        &mut self,
+        filter: &TransitionFilter,
+        page: &PageRequest,
+    ) -> Result<Page<TransitionRecord>, StateStoreError> {
+        let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let rows = self.load(filter, bounds)?;
+        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+    }
+
+    /// Returns the agent's newest transitions, at the most `limit`, newest first.
+    pub(crate) fn newest(
+        &mut self,
+        agent_id: &str,
+        limit: u32,
+    ) -> Result<Vec<StateTransition>, StateStoreError> {
+        let most = self.scope.limits.list_rows;
+        let wanted = limit as usize;
+        let bounds = SequenceBounds::newest(wanted.min(most));
+        let mut rows = self.load(&TransitionFilter::default().agent(agent_id), bounds)?;
+        if wanted > most {
+            rows = whole_list(rows, most, "transitions().list(..)")?;
+        }
+        rows.truncate(wanted);
+        Ok(rows.into_iter().map(|record| record.transition).collect())
+    }
+
+    pub(crate) fn count(&mut self, filter: &TransitionFilter) -> Result<i64, StateStoreError> {
+        Ok(self.matching(filter)?.count().get_result(self.connection)?)
+    }
+
+    pub(crate) fn purge_before(&mut self, seconds: i64) -> Result<usize, StateStoreError> {
+        let namespace = self.scope.namespace.as_str();
+        let old = state_transitions::table
+            .filter(state_transitions::namespace.eq(namespace))
+            .filter(state_transitions::timestamp.lt(seconds));
+        Ok(diesel::delete(old).execute(self.connection)?)
+    }
+
+    fn load(
+        &mut self,
+        filter: &TransitionFilter,
+        bounds: SequenceBounds,
+    ) -> Result<Vec<TransitionRecord>, StateStoreError> {
+        in_sequence!(
+            state_transitions,
+            self.matching(filter)?,
+            filter.time,
+            bounds
+        )
+        .select(TransitionRow::as_select())
+        .load(self.connection)?
+        .into_iter()
+        .map(|row| row.decode(self.scope))
+        .collect()
+    }
+
+    fn matching(
+        &self,
+        filter: &TransitionFilter,
+    ) -> Result<state_transitions::BoxedQuery<'static, Db>, StateStoreError> {
+        let namespace = self.scope.namespace.as_str().to_owned();
+        let mut query = state_transitions::table
+            .filter(state_transitions::namespace.eq(namespace))
+            .into_boxed();
+        if let Some(agent_id) = &filter.agent_id {
+            let agent_id = self.scope.limits.id("agent_id", agent_id)?.to_owned();
+            query = query.filter(state_transitions::agent_id.eq(agent_id));
+        }
+        if let Some(from) = filter.time.from {
+            query = query.filter(state_transitions::timestamp.ge(from));
+        }
+        if let Some(until) = filter.time.until {
+            query = query.filter(state_transitions::timestamp.lt(until));
+        }
+        Ok(query)
+    }
+}

@@ -1,0 +1,197 @@
+//! What every handle of a store works on: the backend, and whose rows it sees.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::{Instrument, Span, debug_span};
+
+use crate::commit_notes::CommitNotes;
+use crate::engine::{Handle, WriteKind};
+use crate::error::StateStoreError;
+use crate::models::Scope;
+use crate::namespace::Namespace;
+use crate::repository::{self, ReadTransaction, Transaction};
+
+/// A store under one prefix. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct StoreCore {
+    pub(super) backend: Backend,
+    scope: Arc<Scope>,
+    /// What is wrong with the prefix; every call says so.
+    illegal_prefix: Option<Arc<str>>,
+}
+
+/// The engine that does the work.
+#[derive(Clone)]
+pub(super) enum Backend {
+    Sqlite(Arc<Handle>),
+}
+
+/// How much a read of the store's own reads, and so where it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadExtent {
+    /// One row by its key: on the caller's thread while such reads are short.
+    One,
+    /// A list, a count or a search: off the runtime's threads.
+    Many,
+}
+
+impl fmt::Debug for StoreCore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Backend::Sqlite(handle) = &self.backend;
+        formatter
+            .debug_struct("StoreCore")
+            .field("path", &handle.path())
+            .field("prefix", &self.prefix())
+            .finish_non_exhaustive()
+    }
+}
+
+impl StoreCore {
+    /// A store without a prefix.
+    pub(super) fn new(backend: Backend, scope: Scope) -> Self {
+        Self {
+            backend,
+            scope: Arc::new(scope),
+            illegal_prefix: None,
+        }
+    }
+
+    /// The same store under another prefix; an illegal one is an error of every call.
+    pub(super) fn with_prefix(&self, prefix: &str) -> Self {
+        self.try_with_prefix(prefix).unwrap_or_else(|error| Self {
+            backend: self.backend.clone(),
+            scope: Arc::clone(&self.scope),
+            illegal_prefix: Some(match error {
+                StateStoreError::InvalidInput { reason, .. } => reason.into(),
+                other => other.to_string().into(),
+            }),
+        })
+    }
+
+    pub(super) fn try_with_prefix(&self, prefix: &str) -> Result<Self, StateStoreError> {
+        Ok(Self {
+            backend: self.backend.clone(),
+            scope: Arc::new(Scope {
+                namespace: Namespace::new(prefix)?,
+                ..(*self.scope).clone()
+            }),
+            illegal_prefix: None,
+        })
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        self.scope.namespace.as_str()
+    }
+
+    /// Returns whose rows this store sees, whatever its prefix.
+    pub(super) fn settings(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Returns whose rows this store sees, to use it.
+    pub(super) fn scope(&self) -> Result<&Arc<Scope>, StateStoreError> {
+        match &self.illegal_prefix {
+            None => Ok(&self.scope),
+            Some(reason) => Err(StateStoreError::invalid("prefix", reason.as_ref())),
+        }
+    }
+
+    /// A read by the store itself.
+    pub(super) async fn read<T, F>(
+        &self,
+        operation: &'static str,
+        extent: ReadExtent,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut repository::Backend<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let scope = Arc::clone(self.scope()?);
+        match &self.backend {
+            Backend::Sqlite(handle) => {
+                let work = move |connection: &mut _| {
+                    let mut notes = CommitNotes::default();
+                    work(&mut repository::Backend::sqlite(
+                        connection, &scope, &mut notes,
+                    ))
+                };
+                handle
+                    .read(operation, extent == ReadExtent::One, work)
+                    .instrument(operation_span(operation))
+                    .await
+            }
+        }
+    }
+
+    /// A read by a caller's closure.
+    pub(super) async fn read_closure<T, F>(&self, work: F) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut ReadTransaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let scope = Arc::clone(self.scope()?);
+        match &self.backend {
+            Backend::Sqlite(handle) => {
+                handle
+                    .read_closure("read", move |connection, notes| {
+                        let backend =
+                            repository::Backend::read_only_sqlite(connection, &scope, notes);
+                        work(&mut ReadTransaction::new(backend))
+                    })
+                    .instrument(operation_span("read"))
+                    .await
+            }
+        }
+    }
+
+    /// A write by the store itself.
+    pub(super) async fn write<T, F>(
+        &self,
+        operation: &'static str,
+        kind: WriteKind,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut repository::Backend<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let scope = Arc::clone(self.scope()?);
+        match &self.backend {
+            Backend::Sqlite(handle) => {
+                let work = move |connection: &mut _, notes: &mut _| {
+                    work(&mut repository::Backend::sqlite(connection, &scope, notes))
+                };
+                handle
+                    .write(operation, kind, work)
+                    .instrument(operation_span(operation))
+                    .await
+            }
+        }
+    }
+
+    /// A write by a caller's closure.
+    pub(super) async fn transact<T, F>(
+        &self,
+        operation: &'static str,
+        work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let mut work = Some(work);
+        self.write(operation, WriteKind::Closure, move |backend| {
+            // The writer runs a closure once; a second run would have nothing to do.
+            let work = work.take().ok_or(StateStoreError::Closed)?;
+            work(&mut Transaction::new(backend.reborrow()))
+        })
+        .await
+    }
+}
+
+/// One span an operation, named by it; never with ids, states or content.
+pub(super) fn operation_span(operation: &'static str) -> Span {
+    debug_span!("state_store", operation)
+}

@@ -1,0 +1,92 @@
+//! How the list of an aggregate's methods becomes its handle.
+
+/// Makes the handle of an aggregate. What an entry of the list has is said in `repository/methods.rs`.
+macro_rules! handle {
+    (
+        $noun:ident: $Handle:ident, $Reader:ident, $Repository:ident, $Table:ident, $title:literal;
+        reads {$(
+            $(#[$read_text:meta])*
+            example [$(#[$read_example:meta])*]
+            $extent:ident fn $read:ident($($read_argument:ident: $read_type:ty),*) -> $read_output:ty {
+                |$read_scope:ident| $read_prepare:expr => |$read_table:ident, $read_prepared:pat_param| $read_run:expr
+            }
+        )*}
+        writes {$(
+            $(#[$write_text:meta])*
+            example [$(#[$write_example:meta])*]
+            $kind:ident $(after $check:ident($checked:ident))?
+            fn $write:ident($($write_argument:ident: $write_type:ty),*) -> $write_output:ty {
+                |$write_scope:ident| $write_prepare:expr => |$write_table:ident, $write_prepared:pat_param| $write_run:expr
+            }
+        )*}
+    ) => {
+        #[doc = concat!($title, ", as a store's handle on them.")]
+        #[derive(Debug, Clone, Copy)]
+        pub struct $Handle<'s> {
+            core: &'s $crate::store::StoreCore,
+        }
+
+        impl<'s> $Handle<'s> {
+            pub(super) fn new(core: &'s $crate::store::StoreCore) -> Self {
+                Self { core }
+            }
+
+            $(
+                $(#[$read_text])*
+                $(#[$read_example])*
+                pub async fn $read(
+                    &self,
+                    $($read_argument: $read_type),*
+                ) -> Result<$read_output, $crate::error::StateStoreError> {
+                    let prepared = {
+                        let $read_scope = &**self.core.scope()?;
+                        $read_prepare
+                    };
+                    let operation = concat!(stringify!($noun), ".", stringify!($read));
+                    let extent = $crate::store::handle::extent!($extent);
+                    self.core
+                        .read(operation, extent, move |backend| {
+                            let $read_prepared = &prepared;
+                            $crate::repository::on_table!(backend, $Table, |$read_table| $read_run)
+                        })
+                        .await
+                }
+            )*
+
+            $(
+                $(#[$write_text])*
+                #[doc = $crate::state_store::cancellation!()]
+                $(#[$write_example])*
+                pub async fn $write(
+                    &self,
+                    $($write_argument: $write_type),*
+                ) -> Result<$write_output, $crate::error::StateStoreError> {
+                    $( let _checked = self.$check($checked).await?; )?
+                    let prepared = {
+                        let $write_scope = &**self.core.scope()?;
+                        $write_prepare
+                    };
+                    let operation = concat!(stringify!($noun), ".", stringify!($write));
+                    let kind = $crate::engine::WriteKind::$kind;
+                    self.core
+                        .write(operation, kind, move |backend| {
+                            let $write_prepared = &prepared;
+                            $crate::repository::on_table!(backend, $Table, |$write_table| $write_run)
+                        })
+                        .await
+                }
+            )*
+        }
+    };
+}
+pub(super) use handle;
+
+macro_rules! extent {
+    (one) => {
+        $crate::store::core::ReadExtent::One
+    };
+    (many) => {
+        $crate::store::core::ReadExtent::Many
+    };
+}
+pub(super) use extent;
