@@ -11,6 +11,7 @@ extern crate descartes_state as descartes_core;
 
 mod aggregates;
 mod conformance;
+mod errors;
 #[cfg(feature = "runner")]
 mod guide;
 mod prepared;

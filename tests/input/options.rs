@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use descartes_state::{
-    DatabaseFailure, Durability, OpenMode, SqliteStateStore, StateStoreError, StoreOptions,
+    DatabaseFailure, Durability, Limits, OpenMode, SqliteStateStore, StateStoreError, StoreOptions,
 };
 
 use descartes_state_testing::{TestResult, agent};
@@ -46,6 +46,51 @@ async fn options_that_can_not_be_are_refused_before_a_file_is_made() -> TestResu
         }
     }
     assert!(!path.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn limits_that_can_not_be_are_refused_before_a_file_is_made() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("state.db");
+    let limits = Limits::default;
+    for (limits, named) in [
+        (limits().id_bytes(0), "id_bytes is 0"),
+        (limits().text_bytes(usize::MAX), "text_bytes is"),
+        (limits().metadata_bytes(0), "metadata_bytes is 0"),
+        (limits().metadata_levels(121), "metadata_levels is 121"),
+        (limits().state_bytes(0), "state_bytes is 0"),
+        (limits().content_bytes(0), "content_bytes is 0"),
+        (limits().search_bytes(0), "search_bytes is 0"),
+        (limits().list_rows(0), "list_rows is 0"),
+        (limits().page_rows(0), "page_rows is 0"),
+        (limits().page_rows(u32::MAX), "page_rows is 4294967295"),
+        (limits().bulk_rows(0), "bulk_rows is 0"),
+    ] {
+        let options = StoreOptions::default().limits(limits);
+        for result in [
+            SqliteStateStore::open(&path, options.clone()).await,
+            SqliteStateStore::temporary_with(options).await,
+        ] {
+            let error = result.err().ok_or(format!("{named} was taken"))?;
+            assert!(
+                matches!(&error, StateStoreError::InvalidInput { field: "limits", reason } if reason.contains(named)),
+                "{error}"
+            );
+        }
+    }
+    assert!(!path.exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_tells_the_limits_it_was_opened_with() -> TestResult {
+    let limits = Limits::default().state_bytes(9_000).page_rows(7);
+    let options = StoreOptions::default().limits(limits.clone());
+    let store = SqliteStateStore::temporary_with(options).await?;
+    assert_eq!(store.limits(), &limits);
+    let told = store.with_prefix("tenant").limits().clone();
+    assert_eq!((told.max_state_bytes(), told.max_page_rows()), (9_000, 7));
     Ok(())
 }
 

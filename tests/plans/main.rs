@@ -81,7 +81,9 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
     let agents = store.agents();
     let all = AgentFilter::default;
     let after = PageRequest::new(20).after("iagent%2D2".parse().unwrap());
-    for page in [PageRequest::new(20), after] {
+    let last = PageRequest::new(20).order(Order::Descending);
+    let before = last.clone().after("dagent%2D2".parse().unwrap());
+    for page in [PageRequest::new(20), after, last, before] {
         plans! { seen:
             agents.list(&all(), &page) => Nothing ["agent_states_by_agent"];
             agents.list(&all().include_deleted(), &page) => Nothing ["agent_states_by_agent"];

@@ -3,7 +3,8 @@
 use descartes_state::serde_json::json;
 use descartes_state::{
     AgentFilter, Cursor, EventFilter, Page, PageRequest, Session, SessionFilter, SnapshotFilter,
-    SqliteStateStore, StateStoreError, TaskFilter, TransitionDraft, TransitionFilter, page::Order,
+    SqliteStateStore, StateStoreError, TaskFilter, TimeRange, TransitionDraft, TransitionFilter,
+    page::Order,
 };
 
 use descartes_state_testing::{TestResult, agent, event, task};
@@ -265,6 +266,32 @@ async fn agents_of_any_id_are_paged_without_loss() -> TestResult {
 }
 
 #[tokio::test]
+async fn agents_of_a_time_are_paged_in_both_orders() -> TestResult {
+    let store = filled().await?;
+    for (number, id) in ["02", "05", "07", "09", "11"].into_iter().enumerate() {
+        let mut state = agent(id);
+        state.updated_at = 1_000 - i64::try_from(number)?;
+        store.save_agent_state(&state).await?;
+    }
+    let recent = AgentFilter::default().updated(TimeRange::default().until(1_001));
+    for order in [Order::Ascending, Order::Descending] {
+        let mut seen = Vec::new();
+        let mut request = PageRequest::new(2).order(order);
+        loop {
+            let page = store.agents().list(&recent, &request).await?;
+            seen.extend(page.items.into_iter().map(|row| row.state.agent_id));
+            let Some(next) = page.next else { break };
+            request = request.after(next);
+        }
+        if order == Order::Descending {
+            seen.reverse();
+        }
+        assert_eq!(seen, ["02", "05", "07", "09", "11"], "{order:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_cursor_of_another_list_or_direction_is_refused() -> TestResult {
     let store = filled().await?;
     for list in LISTS {
@@ -275,12 +302,15 @@ async fn a_cursor_of_another_list_or_direction_is_refused() -> TestResult {
         } else {
             List::Agents
         };
+        let turned = match list {
+            List::Agents => Order::Descending,
+            _ => Order::Ascending,
+        };
         let request = PageRequest::new(5).after(next);
-        let mut results = vec![other.page(&store, &request).await];
-        if list != List::Agents {
-            results.push(list.page(&store, &request.order(Order::Ascending)).await);
-        }
-        for result in results {
+        for result in [
+            other.page(&store, &request).await,
+            list.page(&store, &request.clone().order(turned)).await,
+        ] {
             assert!(
                 matches!(
                     result,

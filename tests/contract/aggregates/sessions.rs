@@ -41,6 +41,37 @@ async fn a_session_begins_active_at_the_clocks_time() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_session_saved_again_without_a_start_keeps_the_stored_one() -> TestResult {
+    let (store, clock) = store().await?;
+    let sessions = store.sessions();
+    for (id, given, expected) in [("given", Some(5), 5), ("taken from the clock", None, NOW)] {
+        let mut session = Session::new(id, "a");
+        session.started_at = given;
+        sessions.start(&session).await?;
+        clock.advance_seconds(60);
+        session.started_at = None;
+        session.status = SessionStatus::Suspended;
+        sessions.save_if(&session, SaveIf::Any).await?;
+        let record = sessions.get(id).await?.ok_or("gone")?;
+        assert_eq!(record.started_at, expected, "{id}");
+        assert_eq!(record.status, SessionStatus::Suspended);
+        // A start that is said anew is written.
+        session.started_at = Some(-9);
+        sessions.save_if(&session, SaveIf::Any).await?;
+        let record = sessions.get(id).await?.ok_or("gone")?;
+        assert_eq!(record.started_at, -9, "{id}");
+        clock.advance_seconds(-60);
+    }
+    // One that was deleted begins again.
+    sessions.delete("given", ChangeIf::Any).await?;
+    clock.advance_seconds(7);
+    sessions.start(&Session::new("given", "a")).await?;
+    let record = sessions.get("given").await?.ok_or("gone")?;
+    assert_eq!(record.started_at, NOW + 7);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_touch_moves_only_updated_at() -> TestResult {
     let (store, clock) = store().await?;
     store.sessions().start(&Session::new("s", "a")).await?;

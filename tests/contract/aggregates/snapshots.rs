@@ -106,6 +106,84 @@ async fn an_expired_snapshot_no_longer_counts() -> TestResult {
 }
 
 #[tokio::test]
+async fn an_expired_snapshot_can_be_purged_by_its_id() -> TestResult {
+    let (store, clock) = store().await?;
+    let snapshots = store.snapshots();
+    let id = snapshots
+        .create("a", &SnapshotOptions::default().expires_at(NOW + 1))
+        .await?;
+    clock.advance_seconds(2);
+    let wrong = ChangeIf::Revision(Revision::from(9));
+    let conflict = snapshots.purge(&id, wrong).await;
+    assert!(
+        matches!(conflict, Err(StateStoreError::Conflict { .. })),
+        "{conflict:?}"
+    );
+    snapshots.purge(&id, Revision::from(1).into()).await?;
+    let all = SnapshotFilter::default().include_expired();
+    assert_eq!(snapshots.count(&all).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restore_brings_back_the_stored_form_and_begins_no_agent() -> TestResult {
+    let options = StoreOptions::default().compression(true);
+    let store = SqliteStateStore::temporary_with(options).await?;
+    let old = AgentState {
+        state_data: "compress me ".repeat(1_000),
+        metadata: json!({ "of": "the snapshot" }),
+        version: 7,
+        ..agent("a")
+    };
+    store.save_agent_state(&old).await?;
+    let id = store.create_snapshot("a", None).await?;
+    let new = AgentState {
+        state_data: "short".to_owned(),
+        metadata: json!(null),
+        name: "renamed".to_owned(),
+        status: "busy".to_owned(),
+        version: 8,
+        ..agent("a")
+    };
+    store.save_agent_state(&new).await?;
+    let revision = store.snapshots().restore(&id, ChangeIf::Any).await?;
+    assert_eq!(revision, Revision::from(3));
+    let record = store.agents().get("a").await?.ok_or("gone")?;
+    let restored = AgentState {
+        updated_at: record.state.updated_at,
+        ..old
+    };
+    assert_eq!(record.state, restored);
+    // Copied inside the database: as many bytes as the snapshot has, not what they decode to.
+    let (agent_bytes, snapshot_bytes): (i64, i64) = store
+        .read(|tx| {
+            use descartes_state::diesel::dsl::sql;
+            use descartes_state::diesel::prelude::*;
+            use descartes_state::diesel::sql_types::BigInt;
+            use descartes_state::schema::{agent_states, state_snapshots};
+            let size = || sql::<BigInt>("length(state_data)");
+            let agent = agent_states::table.select(size());
+            let snapshot = state_snapshots::table.select(size());
+            let connection = tx.sqlite()?;
+            Ok((
+                agent.get_result(&mut *connection)?,
+                snapshot.get_result(&mut *connection)?,
+            ))
+        })
+        .await?;
+    assert_eq!(agent_bytes, snapshot_bytes);
+    assert!(agent_bytes < 1_000, "{agent_bytes} bytes");
+
+    store.agents().purge("a", ChangeIf::Any).await?;
+    let gone = store.restore_snapshot(&id).await;
+    assert!(
+        matches!(&gone, Err(StateStoreError::NotFound { .. })),
+        "{gone:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_update_sets_description_and_expiry_and_nothing_else() -> TestResult {
     let (store, clock) = store().await?;
     let snapshots = store.snapshots();

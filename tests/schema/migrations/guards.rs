@@ -33,7 +33,7 @@ fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, bool, u32, SystemTime)>
 }
 
 /// Tries every way in, in both modes, and gives what each was told; the directory stays as it is.
-async fn refusals(path: &Path) -> Vec<StateStoreError> {
+pub(super) async fn refusals(path: &Path) -> Vec<StateStoreError> {
     let directory = path.parent().unwrap();
     let before = files(directory);
     let mut errors = Vec::new();

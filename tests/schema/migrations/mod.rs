@@ -1,6 +1,7 @@
 //! Migrations: every step up, down and up with rows in every table; several processes at once; files that aren't ours.
 
 mod files;
+mod fingerprints;
 mod guards;
 mod history;
 mod processes;

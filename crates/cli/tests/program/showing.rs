@@ -1,8 +1,10 @@
 //! What people see, and the documented shapes of JSON.
 
+use descartes_state::diesel::prelude::*;
+use descartes_state::schema::state_snapshots;
 use descartes_state::serde_json::{Value, json};
 use descartes_state::uuid::Uuid;
-use descartes_state::{Task, TaskStatus};
+use descartes_state::{SnapshotOptions, Task, TaskStatus};
 
 use crate::support::{Place, finish, start_unheard, text};
 
@@ -193,6 +195,30 @@ fn filters_pick_what_they_say() {
 }
 
 #[test]
+fn agents_come_by_id_in_either_order_and_page_on_in_it() {
+    let place = Place::new();
+    for name in ["b", "c", "a"] {
+        place.run(&["run", "--name", name, "--", "true"]);
+    }
+    let ids = |arguments: &[&str]| {
+        let items = place.items(arguments);
+        let ids: Vec<String> = items
+            .iter()
+            .map(|item| text(item, "agent_id").to_owned())
+            .collect();
+        ids.concat()
+    };
+    assert_eq!(ids(&["agents", "list"]), "abc");
+    let descending = ["agents", "list", "--descending"];
+    assert_eq!(ids(&descending), "cba");
+    let page = place.json(&[&descending[..], &["--limit", "2"]].concat());
+    let next = text(&page, "next").to_owned();
+    assert_eq!(ids(&[&descending[..], &["--after", &next]].concat()), "a");
+    let turned = place.run(&["agents", "list", "--after", &next]);
+    assert_eq!(turned.code, 2, "{turned:?}");
+}
+
+#[test]
 fn search_takes_whatever_a_person_types_as_plain_words() {
     let place = Place::new();
     place.run(&["run", "--", "echo", "it's C++ (a-b) \"quoted\" AND more"]);
@@ -341,6 +367,33 @@ fn snapshots_are_made_listed_and_restored() {
         assert_eq!(now[key], then[key], "{key}");
     }
     assert_eq!(now["revision"], restored["revision"]);
+}
+
+#[test]
+fn a_state_that_forbids_the_verb_is_exit_code_3_and_a_kind_of_its_own() {
+    let place = Place::new();
+    place.run(&["run", "--name", "worker", "--", "true"]);
+    place.store(async |store| {
+        let options = SnapshotOptions::default().expires_at(1);
+        store.snapshots().create("worker", &options).await?;
+        Ok(())
+    });
+    let path = place.database();
+    let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    let expired: String = state_snapshots::table
+        .filter(state_snapshots::expires_at.eq(1))
+        .select(state_snapshots::id)
+        .get_result(&mut connection)
+        .unwrap();
+    let done = place.run(&["snapshots", "restore", &expired, "--json"]);
+    assert_eq!(done.code, 3, "{done:?}");
+    let error = done.error();
+    assert_eq!(text(&error, "kind"), "invalid_state");
+    let message = text(&error, "message");
+    assert!(
+        message.contains(&expired) && message.contains("expired"),
+        "{error}"
+    );
 }
 
 #[test]
