@@ -34,7 +34,7 @@ impl Clock for SystemClock {
 pub struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// A clock that shows this time, in Unix seconds.
+    /// Makes a clock that shows this time, in Unix seconds.
     #[must_use]
     pub fn at_seconds(seconds: i64) -> Self {
         Self(Arc::new(AtomicI64::new(seconds.saturating_mul(MICROS))))

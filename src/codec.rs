@@ -19,7 +19,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The codec's name.
+    /// Returns the codec's name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Codec {
     }
 }
 
-/// Level 1 compresses states as well as 3 does, at less cost (DESIGN, "zstd").
+/// Level 1 compresses states as well as 3 does, at less cost (docs/design.md, "Choices").
 const LEVEL: i32 = 1;
 
 /// Which bodies are compressed.
@@ -69,7 +69,7 @@ impl Encoded {
         }
     }
 
-    /// The text; never more than `ceiling` bytes, whatever a damaged frame says of its size.
+    /// Returns the text; never more than `ceiling` bytes, whatever a damaged frame says of its size.
     pub(crate) fn decode(self, ceiling: usize) -> Result<String, String> {
         let bytes = match self {
             Self::Text(text) => return Ok(text),
@@ -85,7 +85,7 @@ impl Encoded {
 }
 
 impl Compression {
-    /// The text as it is stored; zstd only where it is smaller.
+    /// Returns the text as it is stored; zstd only where it is smaller.
     pub(crate) fn encode(
         self,
         field: &'static str,

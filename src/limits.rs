@@ -98,7 +98,7 @@ settings! {
     text_bytes, max_text_bytes: usize, 1 to MOST_BYTES;
     /// Bytes of metadata as JSON (1 MiB).
     metadata_bytes, max_metadata_bytes: usize, 1 to MOST_BYTES;
-    /// Levels of arrays and objects in metadata (100; at the most 120, which is what can be read back).
+    /// Levels of arrays and objects in metadata (100; at most 120, which is what can be read back).
     metadata_levels, max_metadata_levels: usize, 0 to MOST_LEVELS;
     /// Bytes of a state before compression, and the ceiling of decompression (64 MiB).
     state_bytes, max_state_bytes: usize, 1 to MOST_BYTES;
@@ -115,7 +115,7 @@ settings! {
 }
 
 impl Limits {
-    /// An identifier: not empty, no NUL, not too long.
+    /// Checks an identifier: not empty, no NUL, not too long.
     pub(crate) fn id<'a>(
         &self,
         field: &'static str,
@@ -131,7 +131,7 @@ impl Limits {
         Ok(value)
     }
 
-    /// A name, title, description or reason.
+    /// Checks a name, title, description or reason.
     pub(crate) fn text<'a>(
         &self,
         field: &'static str,
@@ -160,7 +160,7 @@ impl Limits {
         Ok(value)
     }
 
-    /// Metadata as the JSON text that is stored.
+    /// Returns metadata as the JSON text that is stored.
     pub(crate) fn metadata(&self, value: &Value) -> Result<String, StateStoreError> {
         // Before serializing: that recurses, and would overflow the stack on a value of a million levels.
         let levels = levels(value, self.metadata_levels);
@@ -199,7 +199,7 @@ impl Limits {
             .transpose()
     }
 
-    /// What a stored body may grow to: no less than the default, so that lowering the limit hides nothing stored.
+    /// Returns what a stored body may grow to: no less than the default, so that lowering the limit hides nothing stored.
     pub(crate) fn decompressed_bytes(&self) -> usize {
         self.state_bytes.max(DEFAULT_STATE_BYTES)
     }
@@ -209,7 +209,7 @@ impl Limits {
     }
 }
 
-/// How many levels of arrays and objects, counted no further than one above `limit`.
+/// Returns how many levels of arrays and objects, counted no further than one above `limit`.
 fn levels(value: &Value, limit: usize) -> usize {
     let deepest = |inner: &mut dyn Iterator<Item = &Value>| {
         let mut most = 0;

@@ -34,7 +34,7 @@ impl Namespace {
         &self.name
     }
 
-    /// `prefix:agent_id`, or the bare id without a prefix. Shown and unique, never parsed.
+    /// Returns `prefix:agent_id`, or the bare id without a prefix. Shown and unique, never parsed.
     pub(crate) fn key(&self, agent_id: &str) -> String {
         let mut key = String::with_capacity(self.name.len() + 1 + agent_id.len());
         if !self.name.is_empty() {

@@ -1,4 +1,4 @@
-//! The two numbers that the store gives its rows.
+//! The two numbers that the store assigns to its rows.
 
 use std::fmt;
 use std::num::ParseIntError;

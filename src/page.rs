@@ -84,14 +84,14 @@ pub struct PageRequest {
 }
 
 impl Default for PageRequest {
-    /// The first 100 rows.
+    /// Asks for the first 100 rows.
     fn default() -> Self {
         Self::new(100)
     }
 }
 
 impl PageRequest {
-    /// The first `rows` rows: 1 up to the `page_rows` of [`Limits`](crate::Limits) (10,000).
+    /// Asks for the first `rows` rows: 1 up to the `page_rows` of [`Limits`](crate::Limits) (10,000).
     #[must_use]
     pub fn new(rows: u32) -> Self {
         Self {
@@ -108,15 +108,15 @@ impl PageRequest {
         self
     }
 
-    /// The direction; without it, rows with a sequence number come newest first, and agents by rising id. A cursor belongs
-    /// to the direction of the page that returned it.
+    /// Sets the direction; without it, rows with a sequence number come newest first, and agents by rising id. A cursor
+    /// belongs to the direction of the page that returned it.
     #[must_use]
     pub fn order(mut self, order: Order) -> Self {
         self.order = Some(order);
         self
     }
 
-    /// The checked bounds for a list by sequence number.
+    /// Returns the checked bounds for a list by sequence number.
     pub(crate) fn by_sequence(&self, most: u32) -> Result<SequenceBounds, StateStoreError> {
         let rows = self.checked_rows(most)?;
         let order = self.order.unwrap_or(Order::Descending);
@@ -129,7 +129,7 @@ impl PageRequest {
         Ok(SequenceBounds { rows, after, order })
     }
 
-    /// The checked bounds for a list by id.
+    /// Returns the checked bounds for a list by id.
     pub(crate) fn by_id(&self, most: u32) -> Result<IdBounds, StateStoreError> {
         let rows = self.checked_rows(most)?;
         let order = self.order.unwrap_or(Order::Ascending);
@@ -164,7 +164,7 @@ pub(crate) struct SequenceBounds {
 }
 
 impl SequenceBounds {
-    /// The newest rows of an unpaged list.
+    /// Asks for the newest rows of an unpaged list.
     pub(crate) fn newest(rows: usize) -> Self {
         Self {
             rows,
@@ -183,7 +183,7 @@ pub(crate) struct IdBounds {
 }
 
 impl IdBounds {
-    /// The first rows of an unpaged list.
+    /// Asks for the first rows of an unpaged list.
     pub(crate) fn first(rows: usize) -> Self {
         Self {
             rows,
@@ -193,7 +193,7 @@ impl IdBounds {
     }
 }
 
-/// How many rows to ask for: one more than wanted, to know whether more follow.
+/// Returns how many rows to ask for: one more than wanted, to know whether more follow.
 pub(crate) fn fetch(rows: usize) -> i64 {
     i64::try_from(rows).map_or(i64::MAX, |rows| rows.saturating_add(1))
 }
@@ -254,21 +254,21 @@ pub struct TimeRange {
 }
 
 impl TimeRange {
-    /// The first second that is in the range.
+    /// Sets the first second that is in the range.
     #[must_use]
     pub fn from(mut self, seconds: i64) -> Self {
         self.from = Some(seconds);
         self
     }
 
-    /// The first second that is no longer in the range.
+    /// Sets the first second that is no longer in the range.
     #[must_use]
     pub fn until(mut self, seconds: i64) -> Self {
         self.until = Some(seconds);
         self
     }
 
-    /// Whether it leaves anything out.
+    /// Returns whether it leaves anything out.
     pub(crate) fn is_limited(self) -> bool {
         self != Self::default()
     }

@@ -93,10 +93,11 @@ macro_rules! state_store_methods {
                 store.transitions().record(&draft).await.map(drop)
             };
 
-            /// Returns an agent's newest transitions, at the most `limit`, newest first.
+            /// Returns an agent's newest transitions, at most `limit`, newest first.
             ///
             /// # Errors
-            /// `TooManyRows` where more than `Limits::list_rows` (100,000) are wanted and there: use `transitions().list(..)`.
+            /// `TooManyRows` where more than `Limits::list_rows` (100,000) are wanted and there: use
+            /// `transitions().list(..)`.
             read fn get_state_history(agent_id: &str, limit: u32) -> Vec<StateTransition> => |store| {
                 store.transitions().newest(agent_id, limit).await
             };

@@ -1,5 +1,5 @@
 -- Indexes for every list: in order of sequence, and within a time range.
--- The rowid (seq) ends every index entry, so (namespace, x) also gives x in order of sequence.
+-- The rowid (seq) ends every index entry, so (namespace, x) also lists x in order of sequence.
 CREATE UNIQUE INDEX agent_states_by_agent ON agent_states (namespace, agent_id);
 CREATE INDEX agent_states_by_status ON agent_states (namespace, status, agent_id) WHERE NOT is_deleted;
 CREATE INDEX agent_states_by_update ON agent_states (namespace, updated_at) WHERE NOT is_deleted;
@@ -35,4 +35,4 @@ CREATE INDEX sessions_by_status ON sessions (namespace, status) WHERE NOT is_del
 CREATE INDEX sessions_by_agent ON sessions (namespace, agent_id) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_agent_status ON sessions (namespace, agent_id, status) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_agent_time ON sessions (namespace, agent_id, started_at, is_deleted) WHERE NOT is_deleted;
-INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0007', 'bea8235ceeeb2dff4b7c4d017b613e38');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0007', '1d6134dcfc77c4323b3307b4aa2c235b');

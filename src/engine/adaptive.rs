@@ -40,7 +40,7 @@ impl LatencyPredictor {
         self.nanos.store(next, Ordering::Relaxed);
     }
 
-    /// Whether the next operation is short enough for a runtime's thread.
+    /// Returns whether the next operation is short enough for a runtime's thread.
     pub(super) fn is_short(&self) -> bool {
         !self.budget.is_zero()
             && Duration::from_nanos(self.nanos.load(Ordering::Relaxed)) <= self.budget

@@ -123,7 +123,7 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Whether a log or a journal lies beside the file.
+    /// Returns whether a log or a journal lies beside the file.
     pub(super) fn has_log(&self) -> bool {
         ["-wal", "-journal"].into_iter().any(|suffix| {
             let mut path = self.path.as_os_str().to_owned();

@@ -91,7 +91,7 @@ impl Handle {
         self.database.file.path()
     }
 
-    /// The second pool, for the application's own queries; read-only.
+    /// Returns the second pool, for the application's own queries; read-only.
     pub(crate) fn pool(&self) -> &Pool {
         &self.database.pool
     }
@@ -116,7 +116,7 @@ impl Handle {
         self.database.revert(operation, keep).await
     }
 
-    /// A read by the store itself: on this thread if it is short and a reader is free, else on the blocking pool.
+    /// Reads, for the store itself: on this thread if it is short and a reader is free, else on the blocking pool.
     pub(crate) async fn read<T, F>(
         &self,
         operation: &'static str,
@@ -146,7 +146,7 @@ impl Handle {
             .map_err(|error| error.during(operation))
     }
 
-    /// A read by a caller's closure, in one snapshot.
+    /// Runs a caller's closure in a read transaction: one snapshot.
     pub(crate) async fn read_closure<T, F>(
         &self,
         operation: &'static str,
@@ -172,7 +172,7 @@ impl Handle {
             .map_err(|error| error.during(operation))
     }
 
-    /// A write, through the queue.
+    /// Writes, through the queue.
     pub(crate) async fn write<T, F>(
         &self,
         operation: &'static str,
@@ -219,7 +219,7 @@ impl Handle {
         result
     }
 
-    /// Whether other calls are under way.
+    /// Returns whether other calls are under way.
     fn has_company(&self) -> bool {
         self.calls.available_permits() < CALLS as usize - 1
     }

@@ -85,35 +85,35 @@ impl Default for StoreOptions {
 }
 
 impl StoreOptions {
-    /// Read connections at the most, and connections of [`pool`](crate::SqliteStateStore::pool) at the most (10).
+    /// Sets how many read connections there may be, and how many of [`pool`](crate::SqliteStateStore::pool) (10).
     #[must_use]
     pub fn readers(mut self, connections: usize) -> Self {
         self.readers = connections;
         self
     }
 
-    /// Idle read connections that are kept open; others are closed after a minute without use (1).
+    /// Sets how many idle read connections are kept open; others are closed after a minute without use (1).
     #[must_use]
     pub fn kept_connections(mut self, connections: usize) -> Self {
         self.kept = connections;
         self
     }
 
-    /// How long a call waits for a connection, or for its turn to write (30 s).
+    /// Sets how long a call waits for a connection, or for its turn to write (30 s).
     #[must_use]
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;
         self
     }
 
-    /// How long a call waits for a lock that another process holds (30 s; at the most 24 days).
+    /// Sets how long a call waits for a lock that another process holds (30 s; at most 24 days).
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
         self
     }
 
-    /// When an acknowledged write is safe (full).
+    /// Sets when an acknowledged write is safe (full).
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -127,54 +127,54 @@ impl StoreOptions {
         self
     }
 
-    /// Bytes that the write-ahead log may grow to while reads that stay open keep it from being moved into the database
-    /// (1 GiB). Writes above it are refused with [`WalFull`](StateStoreError::WalFull) until such a read ends. The log may grow
-    /// beyond it by what is being written when it is reached. Without such a read it begins again at 16 MiB, under many
-    /// inserts at up to some 60 MiB.
+    /// Sets the bytes that the write-ahead log may grow to while reads that stay open keep it from being moved into the
+    /// database (1 GiB). Writes above it are refused with [`WalFull`](StateStoreError::WalFull) until such a read ends. The
+    /// log may grow beyond it by what is being written when it is reached. Without such a read it begins again at 16 MiB,
+    /// under many inserts at up to some 60 MiB.
     #[must_use]
     pub fn wal_limit(mut self, bytes: u64) -> Self {
         self.wal_limit = bytes;
         self
     }
 
-    /// Short writes are done on the caller's thread while recent ones took no longer than this, and reads by key while they
-    /// took no longer than a fifth of it; above that, on the runtime's blocking pool (500 µs; zero for never on the
-    /// caller's thread).
+    /// Sets the inline budget: short writes are done on the caller's thread while recent ones took no longer than this,
+    /// and reads by key while they took no longer than a fifth of it; above that, on the runtime's blocking pool (500 µs;
+    /// zero for never on the caller's thread).
     #[must_use]
     pub fn inline_budget(mut self, budget: Duration) -> Self {
         self.inline_budget = budget;
         self
     }
 
-    /// What opening may do to the file (create it, and migrate).
+    /// Sets what opening may do to the file (create it, and migrate).
     #[must_use]
     pub fn mode(mut self, mode: OpenMode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Whether state bodies above the threshold are stored as zstd (no). Both kinds read back alike whatever it says.
+    /// Sets whether state bodies above the threshold are stored as zstd (no). Both kinds read back alike whatever it says.
     #[must_use]
     pub fn compression(mut self, enabled: bool) -> Self {
         self.compression.enabled = enabled;
         self
     }
 
-    /// Bytes above which a state body is compressed (1024).
+    /// Sets the bytes above which a state body is compressed (1024).
     #[must_use]
     pub fn compression_threshold(mut self, bytes: usize) -> Self {
         self.compression.threshold = bytes;
         self
     }
 
-    /// How large each input may be.
+    /// Sets how large each input may be.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Where the store's own times come from (the machine's clock).
+    /// Sets where the store's own times come from (the machine's clock).
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = SharedClock::new(clock);

@@ -134,13 +134,13 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Whether it may do short work on the caller's thread: it is open, and recent reads were short.
+    /// Returns whether it may do short work on the caller's thread: it is open, and recent reads were short.
     pub(super) fn is_ready(&self) -> bool {
         self.connection.is_some() && self.readers.latency.is_short()
     }
 
-    /// Runs one of the store's own reads; also returns how long that took. `may_wait` says whether this thread may wait for a
-    /// lock.
+    /// Runs one of the store's own reads; also returns how long that took. `may_wait` says whether this thread may wait for
+    /// a lock.
     pub(super) fn run<T>(
         mut self,
         may_wait: bool,

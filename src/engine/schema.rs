@@ -12,8 +12,8 @@ use super::pragma;
 use crate::error::{DatabaseFailure, MigrationError, Source, StateStoreError};
 use crate::migrations::{self, AppliedMigration, MigrationRecord, PendingMigration, Revert};
 
-/// SQLite before this version loses committed frames when the WAL is reset (<https://www.sqlite.org/wal.html>,
-/// "The WAL-Reset Bug").
+/// SQLite before this version loses committed frames when the WAL is reset
+/// (<https://www.sqlite.org/wal.html#walresetbug>).
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// As migration 0001 sets it.

@@ -26,8 +26,8 @@ pub(super) fn rollback(connection: &mut SqliteConnection) -> bool {
     AnsiTransactionManager::rollback_transaction(connection).is_ok()
 }
 
-/// Whether a transaction is still open. SQLite ends it by itself on some errors, and Diesel doesn't notice; the next
-/// statement would then commit alone.
+/// Returns whether a transaction is still open. SQLite ends it by itself on some errors, and Diesel doesn't notice; the
+/// next statement would then commit alone.
 pub(super) fn is_open(connection: &mut SqliteConnection) -> bool {
     // Inside a transaction BEGIN fails and changes nothing.
     connection.batch_execute("BEGIN").is_err()
@@ -60,7 +60,7 @@ pub(super) fn in_savepoint<T>(
     }
 }
 
-/// Whether SQLite rolls back by itself on this error; on any other, the work itself ended the transaction.
+/// Returns whether SQLite rolls back by itself on this error; on any other, the work itself ended the transaction.
 fn error_ends_transaction(error: &StateStoreError) -> bool {
     let StateStoreError::DatabaseError(error) = error else {
         return false;

@@ -25,7 +25,7 @@ use crate::error::StateStoreError;
 const CHECKPOINT_PAGES: u64 = 1000;
 /// Pages in the log at which it is plain that reads keep it from beginning again. From then on those are waited for.
 const HELD_PAGES: u64 = 2 * AUTOCHECKPOINT_PAGES as u64;
-/// How long readers are waited for, at the most; writers wait meanwhile.
+/// The longest that readers are waited for; writers wait meanwhile.
 const READER_WAIT: Duration = Duration::from_millis(20);
 /// What each page has before it in the log (<https://www.sqlite.org/fileformat.html#the_write_ahead_log>).
 const FRAME_HEADER: u64 = 24;
@@ -91,7 +91,7 @@ impl Checkpointer {
         }));
     }
 
-    /// Whether the log holds as much as it may.
+    /// Returns whether the log holds as much as it may.
     pub(super) fn is_full(&self) -> bool {
         self.bytes() >= self.limit
     }

@@ -38,7 +38,7 @@ pub enum StateStoreError {
     NotFound {
         /// What kind of row.
         entity: &'static str,
-        /// Its id, as the caller gave it.
+        /// Its id, as the caller wrote it.
         id: String,
     },
     /// The row is soft-deleted: undelete it, or save it as a new row with `SaveIf::Any` or `SaveIf::Absent`.
@@ -170,7 +170,7 @@ pub enum StateStoreError {
     /// The file is a database, but not one of ours. It was not touched.
     #[error("not a database of this store ({reason}): choose another file")]
     ForeignDatabase {
-        /// What gave it away.
+        /// What it was recognized by.
         reason: String,
     },
     /// Something that this build or machine can't do.
@@ -229,7 +229,7 @@ pub(crate) fn within(
 }
 
 impl StateStoreError {
-    /// Whether the same call, unchanged, may succeed later: nothing was written, and the cause passes.
+    /// Returns whether the same call, unchanged, may succeed later: nothing was written, and the cause passes.
     ///
     /// [`Conflict`](Self::Conflict) isn't: it wants a fresh read and a new decision.
     #[must_use]
@@ -308,7 +308,7 @@ impl StateStoreError {
         }
     }
 
-    /// What a failed COMMIT means. Locked, full and refused are known: nothing was kept. Anything else, such as a
+    /// Returns what a failed COMMIT means. Locked, full and refused are known: nothing was kept. Anything else, such as a
     /// failing fsync, leaves open whether the frames reached the disk.
     pub(crate) fn of_commit(self, operation: &'static str) -> Self {
         match self {
@@ -329,7 +329,7 @@ impl StateStoreError {
         }
     }
 
-    /// Whether SQLite may have rolled the whole transaction back, not only the statement
+    /// Returns whether SQLite may have rolled the whole transaction back, not only the statement
     /// (<https://www.sqlite.org/lang_transaction.html>, "Response To Errors Within A Transaction").
     pub(crate) fn may_end_transaction(&self) -> bool {
         match self {

@@ -28,7 +28,8 @@ enum Failure {
     Other(DatabaseFailure),
 }
 
-/// Diesel reports BUSY, FULL and READONLY as `Unknown` with SQLite's text; the texts are those of `sqlite3_errstr`.
+/// Reads the cause out of the text, since Diesel reports BUSY, FULL and READONLY as `Unknown`; the texts are those of
+/// `sqlite3_errstr`.
 fn classify(kind: &DatabaseErrorKind, message: &str) -> Failure {
     use DatabaseFailure as Kind;
     match kind {

@@ -72,21 +72,21 @@ pub struct AgentFilter {
 }
 
 impl AgentFilter {
-    /// Only agents with this status.
+    /// Picks only agents with this status.
     #[must_use]
     pub fn status(mut self, status: impl Into<String>) -> Self {
         self.status = Some(status.into());
         self
     }
 
-    /// Only agents whose `updated_at` is in the range.
+    /// Picks only agents whose `updated_at` is in the range.
     #[must_use]
     pub fn updated(mut self, range: TimeRange) -> Self {
         self.updated = range;
         self
     }
 
-    /// Soft-deleted agents too.
+    /// Picks soft-deleted agents too.
     #[must_use]
     pub fn include_deleted(mut self) -> Self {
         self.include_deleted = true;

@@ -29,7 +29,7 @@ macro_rules! text_enum {
             /// Every value, in the order of the table's CHECK.
             pub const ALL: &'static [Self] = &[$( Self::$variant ),+];
 
-            /// The one spelling, in SQL, JSON and the program alike.
+            /// Returns the one spelling, in SQL, JSON and the program alike.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -129,7 +129,7 @@ text_enum! {
 }
 
 impl SessionStatus {
-    /// Whether a session with this status is over.
+    /// Returns whether a session with this status is over.
     #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Active | Self::Suspended)

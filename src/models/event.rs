@@ -67,28 +67,28 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// Only this session's.
+    /// Picks only this session's.
     #[must_use]
     pub fn session(mut self, session_id: impl Into<String>) -> Self {
         self.session_id = Some(session_id.into());
         self
     }
 
-    /// Only this type.
+    /// Picks only this type.
     #[must_use]
     pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
         self.event_type = Some(event_type.into());
         self
     }
 
-    /// Only this actor's.
+    /// Picks only this actor's.
     #[must_use]
     pub fn actor(mut self, actor_id: impl Into<String>) -> Self {
         self.actor_id = Some(actor_id.into());
         self
     }
 
-    /// Only those whose `timestamp` is in the range.
+    /// Picks only those whose `timestamp` is in the range.
     #[must_use]
     pub fn time(mut self, range: TimeRange) -> Self {
         self.time = range;
@@ -146,7 +146,7 @@ impl NewEvent {
             .collect()
     }
 
-    /// Whether a stored event says the same as this one.
+    /// Returns whether a stored event says the same as this one.
     pub(crate) fn says_the_same_as(&self, stored: &Event) -> bool {
         self.event_type == stored.event_type
             && self.timestamp == stored.timestamp

@@ -26,8 +26,8 @@ pub struct Session {
     pub id: String,
     /// The agent, which need not exist (512 bytes).
     pub agent_id: String,
-    /// When it began, in Unix seconds. Where the caller leaves it out, a new session begins now, by the store's clock, and one that
-    /// is saved again keeps the time that is stored.
+    /// When it began, in Unix seconds. Where the caller leaves it out, a new session begins now, by the store's clock, and
+    /// one that is saved again keeps the time that is stored.
     pub started_at: Option<i64>,
     /// When it ended, in Unix seconds; `None` while it is under way.
     pub ended_at: Option<i64>,
@@ -38,7 +38,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session of this agent, active, to begin when it is started.
+    /// Describes a session of this agent, active, to begin when it is started.
     #[must_use]
     pub fn new(id: impl Into<String>, agent_id: impl Into<String>) -> Self {
         Self {
@@ -51,14 +51,14 @@ impl Session {
         }
     }
 
-    /// When it began, in Unix seconds, for a session that began earlier.
+    /// Sets when it began, in Unix seconds, for a session that began earlier.
     #[must_use]
     pub fn started_at(mut self, seconds: i64) -> Self {
         self.started_at = Some(seconds);
         self
     }
 
-    /// Anything, as JSON.
+    /// Sets its metadata: anything, as JSON.
     #[must_use]
     pub fn metadata(mut self, metadata: Value) -> Self {
         self.metadata = Some(metadata);
@@ -124,28 +124,28 @@ pub struct SessionFilter {
 }
 
 impl SessionFilter {
-    /// Only this agent's.
+    /// Picks only this agent's.
     #[must_use]
     pub fn agent(mut self, agent_id: impl Into<String>) -> Self {
         self.agent_id = Some(agent_id.into());
         self
     }
 
-    /// Only sessions with this status.
+    /// Picks only sessions with this status.
     #[must_use]
     pub fn status(mut self, status: SessionStatus) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Only sessions whose `started_at` is in the range.
+    /// Picks only sessions whose `started_at` is in the range.
     #[must_use]
     pub fn started(mut self, range: TimeRange) -> Self {
         self.started = range;
         self
     }
 
-    /// Soft-deleted sessions too.
+    /// Picks soft-deleted sessions too.
     #[must_use]
     pub fn include_deleted(mut self) -> Self {
         self.include_deleted = true;
@@ -161,7 +161,7 @@ pub(crate) struct NewSession {
     pub(crate) id: String,
     pub(crate) agent_id: String,
     pub(crate) started_at: i64,
-    /// As the caller gave it.
+    /// As the caller wrote it.
     #[diesel(skip_insertion)]
     pub(crate) given_start: Option<i64>,
     pub(crate) ended_at: Option<i64>,

@@ -61,14 +61,14 @@ pub struct SnapshotOptions {
 }
 
 impl SnapshotOptions {
-    /// A description (64 KiB).
+    /// Sets a description (at most 64 KiB).
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// The first Unix second at which the snapshot no longer counts: it isn't listed, can't be restored, and goes at
+    /// Sets the first Unix second at which the snapshot no longer counts: it isn't listed, can't be restored, and goes at
     /// the next `purge_expired`.
     #[must_use]
     pub fn expires_at(mut self, seconds: i64) -> Self {
@@ -87,21 +87,21 @@ pub struct SnapshotFilter {
 }
 
 impl SnapshotFilter {
-    /// Only this agent's.
+    /// Picks only this agent's.
     #[must_use]
     pub fn agent(mut self, agent_id: impl Into<String>) -> Self {
         self.agent_id = Some(agent_id.into());
         self
     }
 
-    /// Only those whose `created_at` is in the range.
+    /// Picks only those whose `created_at` is in the range.
     #[must_use]
     pub fn created(mut self, range: TimeRange) -> Self {
         self.created = range;
         self
     }
 
-    /// Expired snapshots too.
+    /// Picks expired snapshots too.
     #[must_use]
     pub fn include_expired(mut self) -> Self {
         self.include_expired = true;

@@ -40,7 +40,7 @@ impl Place<'_> {
         }
     }
 
-    /// The row's key as a UUID.
+    /// Returns the row's key as a UUID.
     pub(crate) fn uuid(self, column: &'static str) -> Result<Uuid, StateStoreError> {
         Uuid::parse_str(self.key)
             .map_err(|error| self.corrupt(column, format!("{:?} is not a UUID: {error}", self.key)))
@@ -79,8 +79,8 @@ impl FromSql<Text, Sqlite> for StoredText {
     }
 }
 
-/// The text of a TEXT value. Diesel reads bad UTF-8 with U+FFFD in its place, and copies a text twice to read its bytes:
-/// so they are looked at only where that character is.
+/// Returns the text of a TEXT value. Diesel reads bad UTF-8 with U+FFFD in its place, and copies a text twice to read its
+/// bytes: so they are looked at only where that character is.
 fn utf8(value: &mut SqliteValue<'_, '_, '_>) -> Result<String, String> {
     let text = value.read_text();
     if !text.contains(char::REPLACEMENT_CHARACTER) {
@@ -91,7 +91,7 @@ fn utf8(value: &mut SqliteValue<'_, '_, '_>) -> Result<String, String> {
 }
 
 impl StoredText {
-    /// The text that names the row.
+    /// Returns the text that names the row.
     pub(crate) fn key(
         self,
         table: &'static str,
@@ -120,7 +120,7 @@ impl StoredText {
             .map_err(|error| place.corrupt(column, format!("it is not JSON: {error}")))
     }
 
-    /// An enum, from its one spelling.
+    /// Returns an enum, from its one spelling.
     pub(crate) fn parse<T: TextEnum>(
         self,
         place: Place<'_>,
@@ -270,7 +270,7 @@ pub(crate) const STATE_AFTER: BodyColumns = BodyColumns {
 };
 
 impl StoredBody {
-    /// The state's text, and how it was stored.
+    /// Returns the state's text, and how it was stored.
     pub(crate) fn state(
         self,
         codec: StoredInteger,

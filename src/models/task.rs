@@ -66,28 +66,28 @@ pub struct TaskFilter {
 }
 
 impl TaskFilter {
-    /// Only tasks with this status.
+    /// Picks only tasks with this status.
     #[must_use]
     pub fn status(mut self, status: TaskStatus) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Only tasks of this agent.
+    /// Picks only tasks of this agent.
     #[must_use]
     pub fn assigned_to(mut self, agent_id: impl Into<String>) -> Self {
         self.assigned_to = Some(agent_id.into());
         self
     }
 
-    /// Only tasks whose `updated_at` is in the range.
+    /// Picks only tasks whose `updated_at` is in the range.
     #[must_use]
     pub fn updated(mut self, range: TimeRange) -> Self {
         self.updated = range;
         self
     }
 
-    /// Soft-deleted tasks too.
+    /// Picks soft-deleted tasks too.
     #[must_use]
     pub fn include_deleted(mut self) -> Self {
         self.include_deleted = true;

@@ -69,7 +69,7 @@ pub struct TransitionDraft {
 }
 
 impl TransitionDraft {
-    /// A transition of this agent (512 bytes) between these states (64 MiB each).
+    /// Describes a transition of this agent (512 bytes) between these states (64 MiB each).
     #[must_use]
     pub fn new(
         agent_id: impl Into<String>,
@@ -85,14 +85,14 @@ impl TransitionDraft {
         }
     }
 
-    /// Why (64 KiB).
+    /// Sets why (at most 64 KiB).
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// Anything, as JSON (1 MiB, 100 levels).
+    /// Sets its metadata: anything, as JSON (at most 1 MiB, 100 levels).
     #[must_use]
     pub fn metadata(mut self, metadata: Value) -> Self {
         self.metadata = Some(metadata);
@@ -109,14 +109,14 @@ pub struct TransitionFilter {
 }
 
 impl TransitionFilter {
-    /// Only this agent's.
+    /// Picks only this agent's.
     #[must_use]
     pub fn agent(mut self, agent_id: impl Into<String>) -> Self {
         self.agent_id = Some(agent_id.into());
         self
     }
 
-    /// Only those whose `timestamp` is in the range.
+    /// Picks only those whose `timestamp` is in the range.
     #[must_use]
     pub fn time(mut self, range: TimeRange) -> Self {
         self.time = range;

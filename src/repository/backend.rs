@@ -20,7 +20,7 @@ impl<'t> Backend<'t> {
         Self::Sqlite(sqlite::TableContext::new(connection, scope, notes, false))
     }
 
-    /// One that can't write.
+    /// Returns one that can't write.
     pub(crate) fn read_only_sqlite(
         connection: &'t mut SqliteConnection,
         scope: &'t Scope,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub struct AgentInfo {
     /// The runner's own id of this run, a version 7 UUID.
     pub id: Uuid,
-    /// The name given by the command, by default the program's file name.
+    /// The name that the command set, by default the program's file name.
     pub name: String,
     /// How far it has come.
     pub status: AgentStatus,
@@ -46,7 +46,7 @@ pub enum AgentStatus {
 }
 
 impl AgentStatus {
-    /// The status in lower case, as in JSON.
+    /// Returns the status in lower case, as in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -52,7 +52,7 @@ pub enum Input {
 ///     .output(Output::Piped);
 /// ```
 #[derive(Clone)]
-#[must_use = "a command does nothing until it is given to LocalProcessRunner::spawn"]
+#[must_use = "a command does nothing until it is passed to LocalProcessRunner::spawn"]
 #[non_exhaustive]
 pub struct AgentCommand {
     program: OsString,
@@ -137,14 +137,14 @@ impl AgentCommand {
         self
     }
 
-    /// What the runner reports of the agent: its name and its model backend.
+    /// Returns what the runner reports of the agent: its name and its model backend.
     pub(super) fn into_labels(self) -> (String, String) {
         (self.name, self.model_backend)
     }
 
     pub(super) fn check(&self) -> Result<(), RunnerError> {
         let empty =
-            |field| RunnerError::invalid(field, "it is empty; give it at least one character");
+            |field| RunnerError::invalid(field, "it is empty: it needs at least one character");
         if self.program.is_empty() {
             return Err(empty("program"));
         }
@@ -202,7 +202,7 @@ impl AgentCommand {
                     program.display()
                 ),
             ),
-            // A missing directory gives the same error code as a missing program.
+            // A missing directory has the same error code as a missing program.
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => match &self.current_dir {
                 Some(dir) if !dir.is_dir() => RunnerError::invalid(
                     "current_dir",

@@ -5,12 +5,12 @@ use uuid::Uuid;
 
 /// Why the runner could not do what was asked.
 ///
-/// Where the operating system gave a reason, it is the [`source`](std::error::Error::source) and is not repeated in
+/// Where the operating system says why, it is the [`source`](std::error::Error::source) and is not repeated in
 /// the text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunnerError {
-    /// A value that was given cannot be used. Nothing was started.
+    /// A value that cannot be used. Nothing was started.
     #[error("invalid {field}: {reason}")]
     InvalidInput {
         /// The option or the part of the command that holds the value.
@@ -24,7 +24,7 @@ pub enum RunnerError {
         "program {program:?} was not found; check its spelling, PATH and, for a script, the interpreter in its first line"
     )]
     ProgramNotFound {
-        /// The program as it was given.
+        /// The program as the caller named it.
         program: OsString,
         /// What the operating system answered.
         source: io::Error,
@@ -35,7 +35,7 @@ pub enum RunnerError {
         "program {program:?} cannot be executed; check that it is a program or a script with a `#!` line, and its permissions"
     )]
     NotExecutable {
-        /// The program as it was given.
+        /// The program as the caller named it.
         program: OsString,
         /// What the operating system answered.
         source: io::Error,
@@ -46,7 +46,7 @@ pub enum RunnerError {
         "program {program:?} could not be started; remove the cause that the operating system reported and spawn it again"
     )]
     Spawn {
-        /// The program as it was given.
+        /// The program as the caller named it.
         program: OsString,
         /// What the operating system answered.
         source: io::Error,
@@ -72,7 +72,7 @@ pub enum RunnerError {
         "agent {id} is unknown to this runner; use an id from spawn or list_agents that was not forgotten"
     )]
     UnknownAgent {
-        /// The id that was given.
+        /// The id that the caller named.
         id: Uuid,
     },
 
@@ -94,7 +94,7 @@ pub enum RunnerError {
 
     /// The agent's output has an owner already.
     #[error(
-        "the output of agent {id} was taken before; it is given once, so share it from the first taker"
+        "the output of agent {id} was taken before: it can be taken once, so share it from the first taker"
     )]
     OutputTaken {
         /// The agent.

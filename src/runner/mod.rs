@@ -69,7 +69,7 @@ struct Shared {
 }
 
 impl LocalProcessRunner {
-    /// A runner without agents. No runtime is needed yet.
+    /// Makes a runner without agents. No runtime is needed yet.
     ///
     /// # Errors
     /// [`RunnerError::InvalidInput`] if `max_agents` is 0.

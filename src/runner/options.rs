@@ -31,14 +31,14 @@ impl Default for RunnerOptions {
 }
 
 impl RunnerOptions {
-    /// How many agents may run at once; 1024 unless set. Agents that have ended do not count.
+    /// Sets how many agents may run at once; 1024 unless set. Agents that have ended do not count.
     #[must_use]
     pub fn max_agents(mut self, agents: usize) -> Self {
         self.max_agents = agents;
         self
     }
 
-    /// How long a killed agent has between SIGTERM and SIGKILL; 5 seconds unless set.
+    /// Sets how long a killed agent has between SIGTERM and SIGKILL; 5 seconds unless set.
     ///
     /// With zero, SIGKILL follows at once.
     #[must_use]

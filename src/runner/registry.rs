@@ -59,7 +59,7 @@ impl Registry {
             .ok_or(RunnerError::UnknownAgent { id: *id })
     }
 
-    /// In the order of start.
+    /// Returns them in the order of start.
     pub(super) fn list(&self) -> Vec<AgentInfo> {
         let mut agents: Vec<_> = self.lock().by_id.values().cloned().collect();
         agents.sort_unstable_by_key(|agent| agent.place);

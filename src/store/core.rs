@@ -48,7 +48,7 @@ impl fmt::Debug for StoreCore {
 }
 
 impl StoreCore {
-    /// A store without a prefix.
+    /// Makes a store without a prefix.
     pub(super) fn new(backend: Backend, scope: Scope) -> Self {
         Self {
             backend,
@@ -57,7 +57,7 @@ impl StoreCore {
         }
     }
 
-    /// The same store under another prefix; an illegal one is an error of every call.
+    /// Returns the same store under another prefix; an illegal one is an error of every call.
     pub(super) fn with_prefix(&self, prefix: &str) -> Self {
         self.try_with_prefix(prefix).unwrap_or_else(|error| Self {
             backend: self.backend.clone(),
@@ -97,7 +97,7 @@ impl StoreCore {
         }
     }
 
-    /// A read by the store itself.
+    /// Reads, for the store itself.
     pub(super) async fn read<T, F>(
         &self,
         operation: &'static str,
@@ -125,7 +125,7 @@ impl StoreCore {
         }
     }
 
-    /// A read by a caller's closure.
+    /// Runs a caller's closure in a read transaction.
     pub(super) async fn read_closure<T, F>(&self, work: F) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
@@ -146,7 +146,7 @@ impl StoreCore {
         }
     }
 
-    /// A write by the store itself.
+    /// Writes, for the store itself.
     pub(super) async fn write<T, F>(
         &self,
         operation: &'static str,
@@ -171,7 +171,7 @@ impl StoreCore {
         }
     }
 
-    /// A write by a caller's closure.
+    /// Runs a caller's closure in a write transaction.
     pub(super) async fn transact<T, F>(
         &self,
         operation: &'static str,
@@ -191,7 +191,7 @@ impl StoreCore {
     }
 }
 
-/// One span an operation, named by it; never with ids, states or content.
+/// Makes one span an operation, named by it; never with ids, states or content.
 pub(super) fn operation_span(operation: &'static str) -> Span {
     debug_span!("state_store", operation)
 }

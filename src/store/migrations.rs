@@ -24,7 +24,7 @@ impl<'s> Migrations<'s> {
         Ok(handle)
     }
 
-    /// The migrations that the database has, by version.
+    /// Returns the migrations that the database has, by version.
     ///
     /// # Errors
     /// `NewerDatabase` and `ForeignDatabase` for a file that isn't ours.
@@ -34,7 +34,7 @@ impl<'s> Migrations<'s> {
         Ok(schema.await?.history())
     }
 
-    /// The migrations that the database lacks, by version.
+    /// Returns the migrations that the database lacks, by version.
     ///
     /// # Errors
     /// As [`applied`](Self::applied).
@@ -44,7 +44,7 @@ impl<'s> Migrations<'s> {
         Ok(schema.await?.pending())
     }
 
-    /// What [`revert`](Self::revert) would take. Nothing is changed.
+    /// Returns what [`revert`](Self::revert) would take. Nothing is changed.
     ///
     /// # Errors
     /// `MigrationError` where no migration is applied.

@@ -119,8 +119,8 @@ impl SqliteStateStore {
         Ok(Self::on(handle, scope))
     }
 
-    /// An initialized store for tests, in a private directory that goes when the last clone is dropped. Otherwise it is
-    /// like any other.
+    /// Opens an initialized store for tests, in a private directory that goes when the last clone is dropped. Otherwise it
+    /// is like any other.
     ///
     /// # Errors
     /// `Unsupported` where there is no room for temporary files.
@@ -154,8 +154,8 @@ impl SqliteStateStore {
         handle
     }
 
-    /// A handle on the same store that sees only what was written under this prefix, and writes under it. It replaces
-    /// the prefix that this handle has; "" means none.
+    /// Returns a handle on the same store that sees only what was written under this prefix, and writes under it. It
+    /// replaces the prefix that this handle has; "" means none.
     ///
     /// A prefix with a NUL character or above 255 bytes makes a handle whose every call is `InvalidInput`;
     /// [`try_with_prefix`](Self::try_with_prefix) says so at once.
@@ -194,50 +194,50 @@ impl SqliteStateStore {
         self.engine().path()
     }
 
-    /// A second pool of connections to the same file, for queries of your own. They are read-only (`query_only`) and see
-    /// every prefix; write through [`transact`](Self::transact). After closing, it has none.
+    /// Returns a second pool of connections to the same file, for queries of your own. They are read-only (`query_only`)
+    /// and see every prefix; write through [`transact`](Self::transact). After closing, it has none.
     #[must_use]
     pub fn pool(&self) -> &Pool {
         self.engine().pool()
     }
 
-    /// The states of agents.
+    /// Returns the handle on the states of agents.
     #[must_use]
     pub fn agents(&self) -> Agents<'_> {
         Agents::new(&self.core)
     }
 
-    /// The transitions of agents' states.
+    /// Returns the handle on the transitions of agents' states.
     #[must_use]
     pub fn transitions(&self) -> Transitions<'_> {
         Transitions::new(&self.core)
     }
 
-    /// The snapshots of agents' states.
+    /// Returns the handle on the snapshots of agents' states.
     #[must_use]
     pub fn snapshots(&self) -> Snapshots<'_> {
         Snapshots::new(&self.core)
     }
 
-    /// The events.
+    /// Returns the handle on the events.
     #[must_use]
     pub fn events(&self) -> Events<'_> {
         Events::new(&self.core)
     }
 
-    /// The tasks.
+    /// Returns the handle on the tasks.
     #[must_use]
     pub fn tasks(&self) -> Tasks<'_> {
         Tasks::new(&self.core)
     }
 
-    /// The sessions.
+    /// Returns the handle on the sessions.
     #[must_use]
     pub fn sessions(&self) -> Sessions<'_> {
         Sessions::new(&self.core)
     }
 
-    /// The migrations of the database.
+    /// Returns the handle on the migrations of the database.
     #[must_use]
     pub fn migrations(&self) -> Migrations<'_> {
         Migrations::new(&self.core)

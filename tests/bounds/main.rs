@@ -35,7 +35,7 @@ fn nested(levels: usize) -> Value {
     })
 }
 
-/// A store with an agent, and a snapshot of it, which it gives.
+/// A store with an agent, and the id of a snapshot of it.
 async fn filled(limits: Limits) -> Result<(SqliteStateStore, String), StateStoreError> {
     let store = SqliteStateStore::temporary_with(StoreOptions::default().limits(limits)).await?;
     store.save_agent_state(&agent("agent")).await?;

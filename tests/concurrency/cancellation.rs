@@ -169,7 +169,7 @@ async fn prepare(store: &SqliteStateStore) {
     .unwrap();
 }
 
-/// All that is stored under a prefix, but for the ids and numbers that each run makes anew.
+/// All that is stored under a prefix, but for the ids and numbers that each run makes afresh.
 fn contents(connection: &mut SqliteConnection, prefix: &str) -> Vec<String> {
     const TABLES: &[(&str, &str)] = &[
         (

@@ -558,7 +558,7 @@ async fn nothing_in_one_process_makes_the_database_locked() {
     assert_intact(&mut other);
 }
 
-/// Awaits a call on a thread that does other things too; gives how long those had to wait at the most.
+/// Awaits a call on a thread that does other things too; returns the longest that those had to wait.
 async fn with_ticker<F: Future>(call: F) -> (F::Output, Duration) {
     let mut call = std::pin::pin!(call);
     let mut last = Instant::now();

@@ -66,7 +66,7 @@ impl OpenRead {
     }
 }
 
-/// Saves until the log is full; gives the ids that were acknowledged, the refusal, and the log's size at the most.
+/// Saves until the log is full; returns the ids that were acknowledged, the refusal, and the log's greatest size.
 async fn fill(
     store: &SqliteStateStore,
     name: &str,
@@ -211,7 +211,7 @@ async fn a_connection_of_the_pool_that_keeps_a_read_open_counts_too() {
     soon(store.save_agent_state(&agent("next"))).await.unwrap();
 }
 
-/// Sixty-four tasks that write about 128 MiB, and short reads among them; the log's size at the most.
+/// Sixty-four tasks that write about 128 MiB, and short reads among them; returns the log's greatest size.
 async fn steady_load(store: &SqliteStateStore) -> u64 {
     let writers: Vec<_> = (0..64)
         .map(|writer| {

@@ -272,7 +272,7 @@ async fn the_guides_own_reads_say_which_row_is_corrupt() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_corrupt_row_is_mended_by_saving_it_anew_and_harms_no_other() -> TestResult {
+async fn a_corrupt_row_is_mended_by_saving_it_again_and_harms_no_other() -> TestResult {
     let directory = tempfile::tempdir()?;
     let store = filled(&directory.path().join("state.db")).await?;
     store.save_agent_state(&agent("other")).await?;

@@ -194,7 +194,10 @@ fn every_public_method_stands_in_the_table() -> TestResult {
         "the sources are read wrongly: {methods:?}"
     );
     let missing: Vec<_> = methods.difference(&listed).collect();
-    assert!(missing.is_empty(), "give an isolation test to {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "write an isolation test for {missing:?}"
+    );
     let gone: Vec<_> = listed.difference(&methods).collect();
     assert!(gone.is_empty(), "take from the table {gone:?}");
     for (name, method) in table {

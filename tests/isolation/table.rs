@@ -63,9 +63,9 @@ pub(crate) type Call =
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Method {
-    /// What it gives bears its own namespace's mark, and no other's.
+    /// What it returns bears its own namespace's mark, and no other's.
     Shows(Call),
-    /// It gives the number of its own namespace's rows.
+    /// It returns the number of its own namespace's rows.
     Counts(Call),
     /// It changes rows of its own namespace, and of no other.
     Writes(Call),

@@ -154,12 +154,12 @@ fn is_word(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// Reads `a::b::{c, d::*}` from a word on, and gives each path; returns the index behind it.
+/// Reads `a::b::{c, d::*}` from a word on, and reports each path; returns the index behind it.
 fn tree(
     tokens: &[String],
     start: usize,
     prefix: &[String],
-    give: &mut dyn FnMut(&[String]),
+    report: &mut dyn FnMut(&[String]),
 ) -> usize {
     let token = |index: usize| tokens.get(index).map_or("", String::as_str);
     let mut segments = prefix.to_vec();
@@ -172,7 +172,7 @@ fn tree(
                 while !["}", ""].contains(&token(at)) {
                     at = match token(at) {
                         "," => at + 1,
-                        _ => tree(tokens, at, &segments, give),
+                        _ => tree(tokens, at, &segments, report),
                     };
                 }
                 return at + 1;
@@ -184,7 +184,7 @@ fn tree(
             _ => break,
         }
     }
-    give(&segments);
+    report(&segments);
     at
 }
 

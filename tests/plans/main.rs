@@ -1,7 +1,7 @@
 //! Query plans: what SQLite does with the SQL of the store's real calls, over 10,000 rows a table.
 //!
 //! Each call names exactly its indexes, scans nothing, walks through no other prefix's rows, and sorts nothing whose
-//! order an index can give; with `ANALYZE`'s statistics and without.
+//! order that an index has; with `ANALYZE`'s statistics and without.
 //!
 //! The statements are captured in the whole process, so these tests have one to themselves.
 #![allow(
@@ -43,7 +43,7 @@ async fn filled(directory: &Path, statistics: bool) -> SqliteStateStore {
         .await
         .unwrap();
     store.close().await.unwrap();
-    // Opened anew: SQLite reads the statistics with the schema.
+    // Opened again: SQLite reads the statistics with the schema.
     let store = SqliteStateStore::new(directory.join("state.db"), false);
     let store = store.await.unwrap();
     store.initialize().await.unwrap();
@@ -312,7 +312,7 @@ fn event(content: &str) -> Event {
     }
 }
 
-/// Runs every call, and gives the indexes that were named.
+/// Runs every call; returns the indexes that were named.
 async fn examine(statistics: bool) -> (BTreeSet<String>, BTreeSet<String>) {
     let _turn = TURN.lock().await;
     let directory = tempfile::tempdir().unwrap();

@@ -61,7 +61,9 @@ fn column(name: &str, diesel_type: &str, primary_key: &[String]) -> Column {
         "BigInt" => "BIGINT",
         "Bool" => "BOOLEAN",
         "Text" => "TEXT",
-        other => panic!("{name} is {other}: DESIGN has BIGINT, BOOLEAN and TEXT only"),
+        other => {
+            panic!("{name} is {other}: migrations/NOTES.md allows BIGINT, BOOLEAN and TEXT only")
+        }
     };
     Column {
         name: name.to_owned(),
@@ -225,7 +227,7 @@ async fn every_table_loads_through_its_diesel_columns() {
                     .get_result(&mut connection)
                     .unwrap();
                 assert!(rows > 0);
-                // Every column, by the name that Diesel gives it.
+                // Every column, by the name that Diesel has for it.
                 let all = schema::$table::table.select(schema::$table::all_columns);
                 let query = descartes_state::diesel::debug_query::<descartes_state::diesel::sqlite::Sqlite, _>(&all);
                 connection.batch_execute(query.to_string().split(" -- ").next().unwrap()).unwrap();

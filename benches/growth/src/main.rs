@@ -4,10 +4,10 @@
 //! cargo run --release --manifest-path benches/growth/Cargo.toml -- --json growth.jsonl --plots docs
 //! ```
 //!
-//! One store grows to 10,000, 100,000 and 1,000,000 events, another to 1,000, 10,000 and 100,000 agents with ten transitions
-//! each; at each size every operation is measured alone, one call after the other. Tables go to standard output, each
-//! number as a JSON line to a file as soon as it is known, and plots as SVG into a directory. `--quick` ends in seconds.
-//! The stores live in the directory for temporary files (`TMPDIR` chooses the disk) and need 2 GB at full size.
+//! One store grows to 10,000, 100,000 and 1,000,000 events, another to 1,000, 10,000 and 100,000 agents with ten
+//! transitions each; at each size every operation is measured alone, one call after the other. Tables go to standard
+//! output, each number as a JSON line to a file as soon as it is known, and plots as SVG into a directory. `--quick` ends
+//! in seconds. The stores live in the directory for temporary files (`TMPDIR` chooses the disk) and need 2 GB at full size.
 //!
 //! The text is that of `../shared/data/agent-runs.jsonl` beside the repository, over and over under new ids; where that is
 //! absent, made up.
@@ -39,7 +39,7 @@ struct Arguments {
     /// Small stores: 1,000 and 10,000 events, 100 and 1,000 agents
     #[arg(long)]
     quick: bool,
-    /// Events at the most, for a part of the full run
+    /// At most so many events, for a part of the full run
     #[arg(long, value_name = "ROWS", default_value_t = 1_000_000)]
     most_events: u64,
     /// Writes every number to this file, one JSON object a line

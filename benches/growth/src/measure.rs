@@ -14,7 +14,7 @@ pub(crate) struct Cost {
     pub(crate) rows: u64,
     pub(crate) operation: &'static str,
     pub(crate) samples: usize,
-    /// Rows that the last call gave.
+    /// Rows that the last call returned.
     pub(crate) returned: u64,
     pub(crate) median: f64,
     pub(crate) p99: f64,
@@ -28,7 +28,7 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// Measures a call until there are enough samples or it has taken long enough. The call gives how many rows it gave.
+    /// Measures a call until there are enough samples or it has taken long enough. The call says how many rows it returned.
     pub(crate) async fn cost(
         self,
         operation: &'static str,

@@ -1,4 +1,4 @@
-//! A store in a directory of its own, that is closed and opened anew between the steps of the run.
+//! A store in a directory of its own, that is closed and opened again between the steps of the run.
 
 use std::path::Path;
 
@@ -48,7 +48,7 @@ pub(crate) async fn sqlite_version() -> Result<String, Failure> {
     Ok(version)
 }
 
-/// Cursors to the middle fifth of a list, as somebody who turns its pages comes by them. `list` gives a page's rows and
+/// Cursors to the middle fifth of a list, as somebody who turns its pages comes by them. `list` returns a page's rows and
 /// the cursor after it.
 pub(crate) async fn middle(
     rows: u64,

@@ -16,7 +16,7 @@ pub const PAGE: u32 = 100;
 pub const COMMON_WORD: &str = "compiler";
 pub const RARE_WORD: &str = "zanzibar";
 
-/// Puts rows into every table; gives the id of a snapshot of the first agent.
+/// Puts rows into every table; returns the id of a snapshot of the first agent.
 pub fn fill(tx: &mut Transaction<'_>, events: u64) -> Result<String, StateStoreError> {
     for number in 0..AGENTS {
         tx.agents().save(&agent(number))?;

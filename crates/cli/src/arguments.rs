@@ -203,7 +203,7 @@ pub(crate) struct RunArguments {
     pub(crate) command: Vec<OsString>,
 }
 
-/// Bytes of an event's content, as stores have it by default.
+/// Returns how many bytes an event's content may have, in stores by default.
 fn longest_line() -> u32 {
     u32::try_from(Limits::default().max_content_bytes()).unwrap_or(u32::MAX)
 }

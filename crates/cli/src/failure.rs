@@ -93,7 +93,7 @@ impl Failure {
         self
     }
 
-    /// The same failure, where it means that a run can't be recorded.
+    /// Returns the same failure, where it means that a run can't be recorded.
     pub(crate) fn of_recording(self) -> Self {
         Self::new(Kind::Recording, self.message)
     }

@@ -51,7 +51,7 @@ impl Output {
         self.is_json
     }
 
-    /// A page of a list, and where the next one begins.
+    /// Writes a page of a list, and where the next one begins.
     pub(crate) fn page<'a, T, R: Row>(
         self,
         page: &'a Page<T>,
@@ -72,7 +72,7 @@ impl Output {
         Ok(())
     }
 
-    /// Aligned columns under their headers; nothing at all without rows.
+    /// Writes aligned columns under their headers; nothing at all without rows.
     pub(crate) fn table(
         self,
         headers: &[&str],
@@ -91,7 +91,7 @@ impl Output {
         self.lines(&[vec![header], rows].concat())
     }
 
-    /// One thing, a line for each of its sides.
+    /// Writes one thing, a line for each of its fields.
     pub(crate) fn sides(self, sides: &[(&str, Cell)]) -> Result<(), Failure> {
         let sides: Vec<_> = sides
             .iter()
@@ -142,14 +142,14 @@ impl Output {
         Ok(stream.flush()?)
     }
 
-    /// One JSON document, in one line.
+    /// Writes one JSON document, in one line.
     pub(crate) fn document(self, value: &Value) -> Result<(), Failure> {
         let mut stream = io::stdout().lock();
         writeln!(stream, "{value}")?;
         Ok(stream.flush()?)
     }
 
-    /// What a verb did: a sentence, or a JSON document.
+    /// Writes what a verb did: a sentence, or a JSON document.
     pub(crate) fn done(self, sentence: &str, value: &Value) -> Result<(), Failure> {
         if self.is_json {
             return self.document(value);
@@ -159,19 +159,19 @@ impl Output {
         Ok(stream.flush()?)
     }
 
-    /// One line on standard error, beside the result; `--json` has it in the document.
+    /// Writes one line to standard error, beside the result; `--json` has it in the document.
     pub(crate) fn note(self, text: &str) {
         if !self.is_json {
             say(&format!("descartes-state: {}", escaped(text)));
         }
     }
 
-    /// One JSON document on standard error, where standard output belongs to somebody else.
+    /// Writes one JSON document to standard error, where standard output belongs to somebody else.
     pub(crate) fn aside(self, value: &Value) {
         say(&value.to_string());
     }
 
-    /// One line on standard error, and the exit code.
+    /// Writes one line to standard error; returns the exit code.
     pub(crate) fn failure(self, failure: &Failure) -> ExitCode {
         if failure.kind != Kind::ReaderGone {
             self.complain(failure);

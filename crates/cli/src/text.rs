@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Local};
 
-/// The text in one line, with nothing in it that a terminal would obey: control characters, and those that change the
-/// direction of writing, are escaped.
+/// Returns the text in one line, with nothing in it that a terminal would obey: control characters, and those that change
+/// the direction of writing, are escaped.
 pub(crate) fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
@@ -30,7 +30,7 @@ fn is_obeyed(character: char) -> bool {
         || ('\u{2066}'..='\u{2069}').contains(&character)
 }
 
-/// The first `most` characters, and a mark where there were more.
+/// Returns the first `most` characters, and a mark where there were more.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
@@ -38,7 +38,7 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// Unix seconds as a local time; the number itself where no calendar reaches.
+/// Returns Unix seconds as a local time; the number itself where no calendar reaches.
 pub(crate) fn local_time(seconds: i64) -> String {
     match DateTime::from_timestamp(seconds, 0) {
         Some(time) => time

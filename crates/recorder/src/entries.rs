@@ -58,8 +58,8 @@ pub struct EntryReader {
 }
 
 impl EntryReader {
-    /// Reads lines of this agent and session for a store with these limits; with `is_jsonl`, lines that are JSON objects may
-    /// name others.
+    /// Reads lines of this agent and session for a store with these limits; with `is_jsonl`, lines that are JSON objects
+    /// may name others.
     #[must_use]
     pub fn new(agent_id: &str, session_id: &str, is_jsonl: bool, limits: &Limits) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl EntryReader {
         self.agents.iter().cloned().collect()
     }
 
-    /// Whether a line gave the agent itself a state.
+    /// Returns whether a line set the state of the agent itself.
     #[must_use]
     pub fn has_own_state(&self) -> bool {
         self.has_own_state

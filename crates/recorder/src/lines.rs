@@ -57,7 +57,7 @@ pub struct Part {
     pub is_last: bool,
 }
 
-/// Cuts one stream into lines, and lines above a limit into parts; holds one part at the most.
+/// Cuts one stream into lines, and lines above a limit into parts; holds at most one part.
 #[derive(Debug)]
 pub struct Splitter {
     stream: Stream,
@@ -84,7 +84,7 @@ impl Splitter {
         }
     }
 
-    /// Bytes of a part where the line isn't UTF-8 (as for any line).
+    /// Sets how many bytes a part has where the line isn't UTF-8 (as for any line).
     #[must_use]
     pub fn raw_limit(mut self, bytes: usize) -> Self {
         self.raw_limit = bytes;
@@ -171,7 +171,7 @@ fn cut_character(bytes: &mut Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// The last place, not above `most`, that doesn't cut a character in two, as far as these bytes hold characters.
+/// Returns the last place, not above `most`, that doesn't cut a character in two, as far as these bytes hold characters.
 fn boundary(bytes: &[u8], most: usize) -> usize {
     if bytes.len() <= most {
         return bytes.len();

@@ -16,8 +16,8 @@ pub(crate) struct Structured {
     pub(crate) metadata: Option<Value>,
 }
 
-/// Reads a line; `Ok(None)` for one that isn't meant as an object, `Err` with the reason for one that can't be used. What is
-/// above a limit of the store is refused here, so that one bad line doesn't take a whole batch down.
+/// Reads a line; `Ok(None)` for one that isn't meant as an object, `Err` with the reason for one that can't be used. What
+/// is above a limit of the store is refused here, so that one bad line doesn't take a whole batch down.
 pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, String> {
     if !line.trim_start().starts_with('{') {
         return Ok(None);
@@ -47,7 +47,7 @@ pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, S
     }))
 }
 
-/// An id, or another short word.
+/// Takes an id, or another short word.
 fn text_of(
     object: &mut Map<String, Value>,
     key: &str,
@@ -68,7 +68,7 @@ fn text_of(
     }
 }
 
-/// A text of any kind; what isn't a string is kept as JSON.
+/// Takes a text of any kind; what isn't a string is kept as JSON.
 fn body_of(
     object: &mut Map<String, Value>,
     key: &str,
@@ -85,7 +85,7 @@ fn body_of(
     Ok(Some(text))
 }
 
-/// The object under `metadata`, and every other key beside what is in it.
+/// Returns the object under `metadata`, and every other key beside what is in it.
 fn metadata_of(mut object: Map<String, Value>, limits: &Limits) -> Result<Option<Value>, String> {
     let (deepest, largest) = (limits.max_metadata_levels(), limits.max_metadata_bytes());
     let mut metadata = match object.remove("metadata") {
@@ -112,7 +112,7 @@ fn metadata_of(mut object: Map<String, Value>, limits: &Limits) -> Result<Option
     Ok(Some(metadata))
 }
 
-/// Whether arrays and objects are nested no deeper; what was parsed is never so deep that this recursion matters.
+/// Returns whether arrays and objects are nested no deeper; what was parsed is never so deep that this recursion matters.
 fn is_within(value: &Value, levels: usize) -> bool {
     let all = |mut values: Box<dyn Iterator<Item = &Value> + '_>| {
         levels > 0 && values.all(|value| is_within(value, levels - 1))

@@ -7,7 +7,7 @@ use descartes_state::{ActorType, AgentState, Event, Task, TaskStatus};
 /// What the clock of a store under test shows, in Unix seconds, where it has a clock of its own.
 pub const NOW: i64 = 1_763_856_000;
 
-/// An idle agent.
+/// Returns an idle agent.
 #[must_use]
 pub fn agent(id: &str) -> AgentState {
     AgentState {
@@ -22,7 +22,7 @@ pub fn agent(id: &str) -> AgentState {
     }
 }
 
-/// An event with an id of its own.
+/// Returns an event with an id of its own.
 #[must_use]
 pub fn event(content: &str) -> Event {
     Event {
@@ -38,7 +38,7 @@ pub fn event(content: &str) -> Event {
     }
 }
 
-/// An event whose id is made from a number, the same in each run.
+/// Returns an event whose id is made from a number, the same in each run.
 #[must_use]
 pub fn numbered_event(number: u128, content: &str) -> Event {
     Event {
@@ -47,7 +47,7 @@ pub fn numbered_event(number: u128, content: &str) -> Event {
     }
 }
 
-/// A task with an id of its own.
+/// Returns a task with an id of its own.
 #[must_use]
 pub fn task(title: &str) -> Task {
     Task {
@@ -62,7 +62,7 @@ pub fn task(title: &str) -> Task {
     }
 }
 
-/// A task whose id is made from a number, the same in each run.
+/// Returns a task whose id is made from a number, the same in each run.
 #[must_use]
 pub fn numbered_task(number: u128) -> Task {
     Task {

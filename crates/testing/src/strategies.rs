@@ -6,7 +6,7 @@ use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
 use crate::TestResult;
 
-/// Text with anything in it: control characters, NUL, any script.
+/// Returns text with anything in it: control characters, NUL, any script.
 pub fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         proptest::collection::vec(any::<char>(), 0..40)
@@ -16,12 +16,12 @@ pub fn any_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// An identifier: any text but an empty one, NUL, or more than 512 bytes.
+/// Returns an identifier: any text but an empty one, NUL, or more than 512 bytes.
 pub fn any_id() -> impl Strategy<Value = String> {
     any_text().prop_map(|text| format!("i{}", text.replace('\0', "")))
 }
 
-/// JSON with every kind of number, to the last bit.
+/// Returns JSON with every kind of number, to the last bit.
 pub fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -138,7 +138,7 @@ impl Database {
         })
     }
 
-    /// Whether a store with these options may share this database.
+    /// Returns whether a store with these options may share this database.
     fn judge(&self, identity: &FileIdentity, options: &StoreOptions) -> Verdict {
         // The file may be gone, and its number another's.
         if !self.file.identity().is_ok_and(|found| found == *identity) {
@@ -153,7 +153,7 @@ impl Database {
         Verdict::Join
     }
 
-    /// One store fewer has it open; returns whether it was the last.
+    /// Counts one store fewer that has it open; returns whether it was the last.
     pub(super) fn leave(&self) -> bool {
         OPEN.leave(&self.identity, self.id)
     }

@@ -75,7 +75,7 @@ impl<D> Registry<D> {
         self.lock().get_or_insert_default().insert(identity, entry);
     }
 
-    /// One store fewer has the database open; returns whether it was the last.
+    /// Counts one store fewer that has the database open; returns whether it was the last.
     pub(super) fn leave(&self, identity: &FileIdentity, id: DatabaseId) -> bool {
         let mut open = self.lock();
         match open.as_mut().and_then(|all| all.get_mut(identity)) {

@@ -37,7 +37,7 @@ pub(super) struct Context {
     pub(super) observers: CommitObservers,
 }
 
-/// The leader. There is one at the most; it never awaits.
+/// The leader. There is at most one; it never awaits.
 pub(super) struct Leader {
     context: Arc<Context>,
     /// Keeps the database open, and with it the file's place among those that are, until the work is done.
@@ -311,7 +311,7 @@ impl Drop for Leader {
     }
 }
 
-/// One transaction over a group; requests whose callers are gone are taken out. Measures how long the commit took.
+/// Runs a group in one transaction; requests whose callers are gone are taken out. Measures how long the commit took.
 fn in_transaction(
     observers: CommitObservers,
     connection: &mut SqliteConnection,
@@ -357,7 +357,7 @@ fn in_transaction(
     }
 }
 
-/// A request that needs no transaction, or makes its own.
+/// Runs a request that needs no transaction, or makes its own.
 fn without_transaction(connection: &mut SqliteConnection, group: &mut WriteGroup) -> Ended {
     group.retain(|request| request.start());
     for request in group {

@@ -11,7 +11,7 @@ use crate::engine::connection::OwnConnection;
 use crate::engine::runtime::AcquireTimeout;
 use crate::error::StateStoreError;
 
-/// Requests in one write group at the most.
+/// The most requests in one write group.
 const GROUP_REQUESTS: usize = 256;
 
 pub(super) struct WriteQueue {

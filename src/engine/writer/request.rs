@@ -34,12 +34,12 @@ pub(crate) enum WriteKind {
 }
 
 impl WriteKind {
-    /// Whether it shares its transaction with no other.
+    /// Returns whether it shares its transaction with no other.
     pub(super) fn is_exclusive(self) -> bool {
         matches!(self, Self::Bulk | Self::Closure | Self::OutsideTransaction)
     }
 
-    /// Whether it may run on a runtime's thread.
+    /// Returns whether it may run on a runtime's thread.
     pub(super) fn is_short(self) -> bool {
         matches!(self, Self::SingleStatement | Self::FewStatements)
     }
@@ -53,7 +53,7 @@ pub(super) trait Request: Send {
     fn start(&self) -> bool;
     /// Runs it and keeps its result.
     fn run(&mut self, connection: &mut SqliteConnection, notes: &mut CommitNotes) -> Ran;
-    /// Whether it ran and succeeded.
+    /// Returns whether it ran and succeeded.
     fn has_succeeded(&self) -> bool;
     /// Answers with the kept result.
     fn answer(self: Box<Self>);
@@ -92,7 +92,7 @@ impl Ticket {
         self.claim(WITHDRAWN)
     }
 
-    /// Also true if it was claimed for the same before.
+    /// Claims it; also true if it was claimed for the same before.
     fn claim(&self, state: u8) -> bool {
         let claimed = self
             .0
@@ -199,7 +199,7 @@ where
     }
 }
 
-/// Whether an error has nothing to do with the rows of the database.
+/// Returns whether an error has nothing to do with the rows of the database.
 fn is_of_its_own(error: &StateStoreError) -> bool {
     matches!(
         error,

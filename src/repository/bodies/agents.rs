@@ -34,7 +34,7 @@ impl<'t> AgentTable<'t> {
         }
     }
 
-    /// The agents of a transaction that another table is open on.
+    /// Returns the agents of a transaction that another table is open on.
     pub(super) fn of(connection: &'t mut Connection, scope: &'t Scope) -> Self {
         Self { connection, scope }
     }

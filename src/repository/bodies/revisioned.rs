@@ -1,5 +1,5 @@
-//! The lifecycle of rows with revisions: save, change, delete, undelete, purge. It stands once, for every aggregate that has
-//! one.
+//! The lifecycle of rows with revisions: save, change, delete, undelete, purge. It stands once, for every aggregate that
+//! has one.
 //!
 //! Each operation reads the row as it is, decides, and writes: in one transaction, which holds the write lock.
 
@@ -52,7 +52,7 @@ impl<'a> Subject<'a> {
         .transpose()
     }
 
-    /// Whether a save may write over, or in the place of, the current row.
+    /// Checks whether a save may write over, or in the place of, the current row.
     pub(super) fn may_save(
         self,
         condition: SaveIf,
@@ -68,7 +68,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Whether a change may touch the row, which must be there and not deleted.
+    /// Checks whether a change may touch the row, which must be there and not deleted.
     pub(super) fn may_change(
         self,
         condition: ChangeIf,
@@ -87,7 +87,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Whether an undelete or a purge may touch the row, which must be there, deleted or not.
+    /// Checks whether an undelete or a purge may touch the row, which must be there, deleted or not.
     pub(super) fn may_reach(
         self,
         condition: ChangeIf,
@@ -115,7 +115,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the revision that a save gives the row: one above the current, or above the floor for a row that is new.
+    /// Returns the row's revision after a save: one above the current, or above the floor for a row that is new.
     pub(super) fn saved_revision(
         self,
         connection: &mut Connection,
@@ -127,7 +127,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns the revision that a change gives the row.
+    /// Returns the row's revision after a change.
     pub(super) fn next_revision(self, current: Current) -> Result<Revision, StateStoreError> {
         self.above(current.revision.get())
     }

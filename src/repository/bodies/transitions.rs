@@ -44,7 +44,7 @@ impl<'t> TransitionTable<'t> {
         Ok(Page::by_sequence(rows, bounds, |last| last.seq))
     }
 
-    /// Returns the agent's newest transitions, at the most `limit`, newest first.
+    /// Returns the agent's newest transitions, at most `limit`, newest first.
     pub(crate) fn newest(
         &mut self,
         agent_id: &str,

@@ -58,11 +58,11 @@ pub(crate) fn index_new_events(connection: &mut Connection) -> Result<(), StateS
     Ok(())
 }
 
-/// Whether rows of other namespaces are in the index too.
+/// Returns whether rows of other namespaces are in the index too.
 ///
 /// Only then the namespace's word is asked for: FTS5 walks through all of its rows to find where they meet the other
-/// words', which made a search for a rare word among 100,000 events nearly four times as slow (`docs/performance.md`). What is
-/// found is checked against the namespace in any case.
+/// words', which made a search for a rare word among 100,000 events nearly four times as slow (`docs/performance.md`). What
+/// is found is checked against the namespace in any case.
 pub(super) fn is_shared(
     connection: &mut Connection,
     namespace: &Namespace,
@@ -78,8 +78,8 @@ pub(super) fn is_shared(
     Ok(first.as_deref() != only || last.as_deref() != only)
 }
 
-/// The FTS5 expression for what a person typed, or `None` where it holds no word. Without a namespace it finds every
-/// namespace's rows.
+/// Returns the FTS5 expression for what a person typed, or `None` where it holds no word. Without a namespace it finds
+/// every namespace's rows.
 ///
 /// Each term is a quoted string, so that nothing in it is syntax (<https://www.sqlite.org/fts5.html>, section 3.1).
 /// FTS5 drops a string in which its tokenizer finds no word, and all that remain must match.
@@ -103,7 +103,7 @@ pub(super) fn expression(namespace: Option<&Namespace>, text: &str) -> Option<St
     })
 }
 
-/// As the view `events_search_source` makes it: one token of any prefix.
+/// Returns it as the view `events_search_source` makes it: one token of any prefix.
 fn namespace_word(namespace: &Namespace) -> String {
     use std::fmt::Write;
     namespace

@@ -92,7 +92,7 @@ async fn rows_of_both_kinds_are_read_whatever_the_flag_says() -> TestResult {
                 .iter()
                 .all(|row| row.state_before == "b".repeat(2_000))
         );
-        // Saved anew as the flag says now.
+        // Saved again, as the flag says now.
         let codec = store.agents().get(&id).await?.map(|record| record.codec);
         assert_eq!(
             codec,

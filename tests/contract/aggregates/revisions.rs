@@ -88,13 +88,13 @@ async fn a_writer_from_before_a_purge_never_matches_the_new_row() -> TestResult 
     }
     let read_by_an_old_writer = agents.get("a").await?.ok_or("not saved")?.revision;
     agents.purge("a", ChangeIf::Any).await?;
-    let anew = agents.save_if(&agent("a"), SaveIf::Absent).await?;
-    assert_eq!(anew.get(), read_by_an_old_writer.get() + 1);
+    let reborn = agents.save_if(&agent("a"), SaveIf::Absent).await?;
+    assert_eq!(reborn.get(), read_by_an_old_writer.get() + 1);
     let late = agents
         .save_if(&agent("a"), SaveIf::Revision(read_by_an_old_writer))
         .await;
     assert!(
-        matches!(late, Err(StateStoreError::Conflict { actual, .. }) if actual == anew),
+        matches!(late, Err(StateStoreError::Conflict { actual, .. }) if actual == reborn),
         "{late:?}"
     );
     Ok(())

@@ -55,7 +55,7 @@ async fn a_session_saved_again_without_a_start_keeps_the_stored_one() -> TestRes
         let record = sessions.get(id).await?.ok_or("gone")?;
         assert_eq!(record.started_at, expected, "{id}");
         assert_eq!(record.status, SessionStatus::Suspended);
-        // A start that is said anew is written.
+        // A start that the save names is written.
         session.started_at = Some(-9);
         sessions.save_if(&session, SaveIf::Any).await?;
         let record = sessions.get(id).await?.ok_or("gone")?;
@@ -133,7 +133,7 @@ async fn a_session_ends_once_with_a_final_status() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_session_is_started_once_and_anew_when_deleted() -> TestResult {
+async fn a_session_is_started_once_and_again_when_deleted() -> TestResult {
     let (store, _) = store().await?;
     let sessions = store.sessions();
     sessions.start(&Session::new("s", "a")).await?;
@@ -205,7 +205,7 @@ async fn a_session_has_an_end_only_when_it_is_over() -> TestResult {
 }
 
 #[tokio::test]
-async fn undeleting_gives_the_session_back_as_it_was() -> TestResult {
+async fn undeleting_brings_the_session_back_as_it_was() -> TestResult {
     let (store, _) = store().await?;
     let sessions = store.sessions();
     sessions

@@ -1,4 +1,4 @@
-//! Times and records: what the caller's clock says, what the store's says, and that neither gives an order.
+//! Times and records: what the caller's clock says, what the store's says, and that neither decides an order.
 
 use descartes_state::serde_json::json;
 use descartes_state::{

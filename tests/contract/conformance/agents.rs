@@ -162,16 +162,16 @@ pub(crate) async fn a_deleted_agent_is_not_found(store: Store) -> TestResult {
     Ok(())
 }
 
-pub(crate) async fn a_deleted_agent_begins_anew_when_it_is_saved(store: Store) -> TestResult {
+pub(crate) async fn a_deleted_agent_begins_again_when_it_is_saved(store: Store) -> TestResult {
     store.save_agent_state(&agent("a")).await?;
     store.delete_agent("a").await?;
-    let anew = AgentState {
+    let reborn = AgentState {
         created_at: 5,
-        name: "anew".to_owned(),
+        name: "reborn".to_owned(),
         ..agent("a")
     };
-    store.save_agent_state(&anew).await?;
-    assert_eq!(store.load_agent_state("a").await?, Some(anew));
+    store.save_agent_state(&reborn).await?;
+    assert_eq!(store.load_agent_state("a").await?, Some(reborn));
     Ok(())
 }
 
@@ -222,7 +222,7 @@ pub(crate) async fn too_many_agents_are_an_error_never_a_cut(store: Store) -> Te
     Ok(())
 }
 
-/// The list was refused with its limit, and names the method that gives the same rows by page.
+/// The list was refused with its limit, and names the method that returns the same rows by page.
 pub(crate) fn too_many<T: std::fmt::Debug>(result: Result<T, StateStoreError>, form: &str) {
     let text = result
         .as_ref()

@@ -99,7 +99,7 @@ pub(crate) async fn too_long_a_history_is_an_error_never_a_cut(store: Store) -> 
     assert_eq!(states(&store, u32::MAX).await?.len(), LIST_ROWS);
     record(&store, 1).await?;
     let most = u32::try_from(LIST_ROWS)?;
-    // As many as are asked for is no cut; more than may be given at once is.
+    // As many as are asked for is no cut; more than may be returned at once is.
     assert_eq!(states(&store, most).await?.len(), LIST_ROWS);
     too_many(
         store.get_state_history("a", most + 1).await,

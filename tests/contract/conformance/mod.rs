@@ -36,7 +36,7 @@ macro_rules! every_promise_for {
                 agents::ids_are_compared_byte_by_byte,
                 agents::agents_are_listed_by_id,
                 agents::a_deleted_agent_is_not_found,
-                agents::a_deleted_agent_begins_anew_when_it_is_saved,
+                agents::a_deleted_agent_begins_again_when_it_is_saved,
                 agents::a_status_changes_alone_with_updated_at,
                 agents::changing_or_deleting_a_missing_agent_is_not_found,
                 agents::too_many_agents_are_an_error_never_a_cut,

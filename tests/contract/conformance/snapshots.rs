@@ -71,7 +71,7 @@ pub(crate) async fn a_restore_revives_a_deleted_agent(store: Store) -> TestResul
     store.delete_agent("a").await?;
     assert_eq!(store.list_snapshots("a").await?.len(), 1);
     store.restore_snapshot(&snapshot).await?;
-    // It begins anew, as a deleted agent does that is saved.
+    // It begins again, as a deleted agent does that is saved.
     let restored = AgentState {
         created_at: NOW,
         updated_at: NOW,

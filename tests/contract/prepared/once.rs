@@ -138,7 +138,7 @@ async fn a_statement_is_prepared_once_however_often_it_runs() {
         write_everything(&store, round).await;
     }
     let more = taken();
-    assert_eq!(more.prepared, [""; 0], "prepared anew");
+    assert_eq!(more.prepared, [""; 0], "prepared again");
     // What ran and isn't in the cache was prepared at each run.
     let uncached: Vec<_> = more.ran.difference(&distinct).collect();
     assert!(uncached.is_empty(), "prepared at each run: {uncached:#?}");

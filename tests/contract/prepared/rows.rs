@@ -20,7 +20,7 @@ use descartes_state_testing::{
 const NOW: i64 = 1_763_856_000;
 const ANY: ChangeIf = ChangeIf::Any;
 
-/// Through the store; gives the id that it chose, where it chose one.
+/// Through the store; returns the id that it chose, where it chose one.
 async fn by_store(
     store: &SqliteStateStore,
     write: Write,
@@ -233,7 +233,7 @@ async fn whatever_is_written_in_whatever_order_the_rows_are_those_of_plain_diese
     Ok(())
 }
 
-/// Whether the index is what SQLite makes of the rows when it makes it anew.
+/// Whether the index is what SQLite makes of the rows when it rebuilds it.
 fn index_is_whole(store: &SqliteStateStore) {
     let mut connection = connect(store.path());
     connection

@@ -32,7 +32,7 @@ fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, bool, u32, SystemTime)>
         .collect()
 }
 
-/// Tries every way in, in both modes, and gives what each was told; the directory stays as it is.
+/// Tries every way in, in both modes, and returns what each was told; the directory stays as it is.
 pub(super) async fn refusals(path: &Path) -> Vec<StateStoreError> {
     let directory = path.parent().unwrap();
     let before = files(directory);

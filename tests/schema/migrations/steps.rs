@@ -73,7 +73,7 @@ const APPLICATION_ID: &str = "SELECT application_id FROM pragma_application_id";
 const FINGERPRINTS: &str =
     "SELECT version || ' ' || fingerprint AS line FROM migration_fingerprints ORDER BY version";
 
-/// A table that a step made anew is empty; all others are as they were.
+/// A table that a step made again is empty; all others are as they were.
 fn assert_survived_but_for_the_new(
     step: &str,
     before: &BTreeMap<String, Vec<String>>,
@@ -113,7 +113,7 @@ async fn the_search_finds_old_events_again_after_its_index_went_down_and_up() {
 }
 
 #[tokio::test]
-async fn revert_goes_back_step_by_step_says_which_rows_go_and_initialize_begins_anew() {
+async fn revert_goes_back_step_by_step_says_which_rows_go_and_initialize_begins_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
     let store = populated(&path).await;

@@ -14,7 +14,7 @@ use crate::workload::Action;
 
 /// An asynchronous store. Clones share it.
 pub trait Contestant: Clone + Send + Sync + 'static {
-    /// Does one operation; gives the rows written or decoded. A write is durable when it returns.
+    /// Does one operation; returns the rows written or decoded. A write is durable when it returns.
     fn perform(&self, operation: Operation) -> impl Future<Output = Result<usize>> + Send;
 
     fn close(self) -> impl Future<Output = Result<()>> + Send;
@@ -25,7 +25,7 @@ pub trait Synchronous {
     /// How many operations share a commit.
     fn batch(&self) -> usize;
 
-    /// Does operations in one transaction; gives the rows written or decoded by each.
+    /// Does operations in one transaction; returns the rows written or decoded by each.
     ///
     /// # Errors
     /// The store's own.

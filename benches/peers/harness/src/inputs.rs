@@ -53,7 +53,7 @@ pub struct Inputs {
     pub agents: Vec<Agent>,
     pub transitions: Vec<Transition>,
     pub tasks: Vec<Task>,
-    /// Templates: each append gives one of them an id.
+    /// Templates: each append puts an id into one of them.
     pub(crate) events: Vec<Event>,
     agent_count: usize,
     word: Option<Word>,

@@ -28,7 +28,7 @@ fn slowly(call: c_long, file: c_int) -> c_int {
     wait();
     // SAFETY: the location is this thread's own. What waiting left in it must not hide why the call failed.
     unsafe { *libc::__errno_location() = error.raw_os_error().unwrap_or(0) };
-    // The calls give 0 or -1.
+    // The calls return 0 or -1.
     result as c_int
 }
 

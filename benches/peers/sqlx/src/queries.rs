@@ -1,6 +1,6 @@
 //! The operations in sqlx's words; the SQL is what every hand-written contestant uses.
 //!
-//! Writes are fetched to their end: `fetch_one` gives the row of `RETURNING` before SQLite has committed.
+//! Writes are fetched to their end: `fetch_one` returns the row of `RETURNING` before SQLite has committed.
 
 use std::hint::black_box;
 
@@ -163,9 +163,9 @@ async fn save_task(executor: impl SqliteExecutor<'_>, task: &Task) -> Result<i64
     only(&rows)
 }
 
-/// The number that `RETURNING` gave.
+/// The number that `RETURNING` returned.
 fn only(rows: &[SqliteRow]) -> Result<i64> {
-    let row = rows.first().context("the statement gave no row")?;
+    let row = rows.first().context("the statement returned no row")?;
     Ok(row.try_get(0)?)
 }
 

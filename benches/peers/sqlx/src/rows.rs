@@ -1,4 +1,4 @@
-//! Rows on their way out, decoded into what the other contestants give.
+//! Rows on their way out, decoded into what the other contestants return.
 
 use anyhow::Result;
 use harness::{

@@ -1,4 +1,4 @@
-//! Rows for Diesel: on their way in, borrowed; on their way out, decoded into what the other contestants give.
+//! Rows for Diesel: on their way in, borrowed; on their way out, decoded into what the other contestants return.
 
 use anyhow::Result;
 use descartes_state::schema::{agent_states, events, state_transitions};

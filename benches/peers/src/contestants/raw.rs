@@ -154,7 +154,7 @@ fn save(connection: &Connection, agent: &Agent, compress: bool) -> Result<i64> {
     )
 }
 
-/// The one number that a statement gives. `query_one` steps to the end, where an autocommit may still fail.
+/// The one number that a statement returns. `query_one` steps to the end, where an autocommit may still fail.
 fn returning(connection: &Connection, sql: &str, parameters: &[&dyn ToSql]) -> Result<i64> {
     Ok(connection
         .prepare_cached(sql)?

@@ -52,7 +52,7 @@ fn cells(version: i64, name: &str, applied: String, description: &str) -> Vec<Ce
     ]
 }
 
-/// The one verb beside `run` that makes a store.
+/// Runs what is missing: the one verb beside `run` that makes a store.
 pub(super) async fn run(common: &Common, output: Output) -> Result<u8, Failure> {
     let store = open(common, OpenMode::Create).await?;
     let lacked = store.migrations().pending().await?;

@@ -71,7 +71,7 @@ fn options(wanted: &RunArguments) -> Result<RunOptions, Failure> {
         .grace(wanted.grace))
 }
 
-/// What can't wait for the end of the run.
+/// Says what can't wait for the end of the run.
 fn tell(output: Output, notice: &Notice) {
     match notice {
         Notice::RecordingStopped { .. } => {

@@ -161,7 +161,7 @@ fn a_session_that_is_named_again_is_taken_up_again() {
     assert_eq!(place.items(&["events", "sample/booking-1"]).len(), 12);
 }
 
-/// Records these lines with `--jsonl` and gives the events of the run's own session.
+/// Records these lines with `--jsonl`; returns the events of the run's own session.
 fn recorded(place: &Place, lines: &[&str]) -> Vec<Value> {
     std::fs::write(place.path().join("lines"), lines.join("\n") + "\n").unwrap();
     let done = place.run(&[

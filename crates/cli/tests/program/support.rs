@@ -90,7 +90,7 @@ impl Place {
         finish(&mut self.command(arguments))
     }
 
-    /// What the program gives as JSON; it must succeed.
+    /// Returns the JSON that the program writes; it must succeed.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         self.run(&[arguments, &["--json"]].concat()).json()
     }

@@ -13,7 +13,7 @@ use super::pump::Queued;
 use super::report::Notice;
 use crate::entries::{Entries, EntryReader};
 
-/// Lines of one transaction at the most.
+/// The most lines of one transaction.
 const BATCH_LINES: usize = 256;
 /// Bytes of lines at which a transaction takes no further one.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -153,7 +153,7 @@ impl Recorder {
     }
 }
 
-/// The lines that come within a moment of the first.
+/// Returns the lines that come within a moment of the first.
 async fn gather(first: Queued, queue: &mut mpsc::Receiver<Queued>) -> Vec<Queued> {
     let deadline = Instant::now() + BATCH_TIME;
     let mut bytes = first.0.bytes.len();

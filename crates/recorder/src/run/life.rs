@@ -51,7 +51,7 @@ impl Ended {
         }
     }
 
-    /// The command never ran.
+    /// Records that the command never ran.
     pub(super) fn unstarted(reason: String) -> Self {
         Self {
             status: SessionStatus::Failed,
@@ -68,7 +68,7 @@ pub(super) struct End {
     pub(super) ended: Ended,
     /// Lines that the store failed to keep.
     pub(super) lost: u64,
-    /// A line gave the agent a state of its own, which stays.
+    /// A line set a state of the agent's own, which stays.
     pub(super) has_own_state: bool,
     /// The sessions and agents that lines named.
     pub(super) sessions: Vec<String>,
@@ -78,7 +78,7 @@ pub(super) struct End {
 }
 
 impl Life {
-    /// The agent's state where no line gives one: a JSON object, its status first, for those who see its beginning.
+    /// Returns the agent's state where no line has one: a JSON object, its status first, for those who see its beginning.
     pub(super) fn state(&self, status: &str, more: &[(&str, Value)]) -> String {
         let session_id = json!(self.session_id);
         let mut state = format!("{{\"status\":{},\"session_id\":{session_id}", json!(status));
@@ -89,7 +89,7 @@ impl Life {
         state
     }
 
-    /// Before the command is started: the agent is idle, and its session is open.
+    /// Records, before the command is started, that the agent is idle and its session open.
     pub(super) fn begin(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
         let idle = self.state("idle", &[]);
         let known = tx.agents().get(&self.agent_id)?.map(|record| record.state);
@@ -110,7 +110,7 @@ impl Life {
         tx.sessions().start(&session).map(drop)
     }
 
-    /// The command was started.
+    /// Records that the command was started.
     pub(super) fn running(
         &self,
         tx: &mut Transaction<'_>,
@@ -127,7 +127,7 @@ impl Life {
         self.save(tx, "running", Some(&running))
     }
 
-    /// The command has ended: the last transition, a snapshot of the state, and the end of every session.
+    /// Records that the command has ended: the last transition, a snapshot of the state, and the end of every session.
     pub(super) fn end(
         &self,
         tx: &mut Transaction<'_>,

@@ -48,7 +48,7 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// A command and its arguments, as this agent.
+    /// Describes a command and its arguments, as this agent.
     #[must_use]
     pub fn new(agent_id: impl Into<String>, command: Vec<OsString>) -> Self {
         Self {
@@ -61,28 +61,28 @@ impl RunOptions {
         }
     }
 
-    /// What the agent thinks with (`local`).
+    /// Sets what the agent thinks with (`local`).
     #[must_use]
     pub fn backend(mut self, backend: impl Into<String>) -> Self {
         self.backend = backend.into();
         self
     }
 
-    /// Whether lines that are JSON objects make events, states and sessions themselves (no).
+    /// Sets whether lines that are JSON objects make events, states and sessions themselves (no).
     #[must_use]
     pub fn jsonl(mut self, is_jsonl: bool) -> Self {
         self.is_jsonl = is_jsonl;
         self
     }
 
-    /// Bytes of a line above which it becomes several events (64 MiB).
+    /// Sets the bytes of a line above which it becomes several events (64 MiB).
     #[must_use]
     pub fn line_limit(mut self, bytes: u32) -> Self {
         self.line_limit = bytes;
         self
     }
 
-    /// How long the command may go on after a signal (5 s).
+    /// Sets how long the command may go on after a signal (5 s).
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

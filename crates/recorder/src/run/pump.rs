@@ -10,9 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use crate::lines::{Line, Splitter};
 
 const CHUNK: usize = 64 * 1024;
-/// Lines that wait for the recorder at the most.
+/// The most lines that wait for the recorder.
 const WAITING_LINES: usize = 4096;
-/// Bytes that wait for the recorder at the most, if one line isn't longer.
+/// The most bytes that wait for the recorder, if one line isn't longer.
 const WAITING_BYTES: u32 = 8 * 1024 * 1024;
 
 /// A line on its way to the recorder, with its room in the queue.
@@ -27,7 +27,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// A queue for lines of so many bytes at the most.
+    /// Makes a queue for lines of at most so many bytes.
     pub(super) fn new(longest_line: u32) -> (Self, mpsc::Receiver<Queued>) {
         let (lines, receiver) = mpsc::channel(WAITING_LINES);
         let capacity = longest_line.max(WAITING_BYTES);

@@ -86,7 +86,7 @@ mod platform {
         }
     }
 
-    /// The signals that this program ignores, as far as the system tells (Linux).
+    /// Returns the signals that this program ignores, as far as the system tells (Linux).
     fn ignored() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
