@@ -7,7 +7,11 @@
 )]
 
 mod cancellation;
+mod closing;
 mod closure_traces;
 mod closures;
+mod escapes;
+mod outliving;
 mod runtimes;
+mod waiting;
 mod writer;

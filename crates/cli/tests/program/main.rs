@@ -15,4 +15,5 @@ mod migrating;
 mod reading;
 mod recording;
 mod showing;
+mod streams;
 mod support;

@@ -1,0 +1,214 @@
+//! `run` and the two streams: every byte passes through, every line becomes an event, however long it is.
+
+use std::io::Write as _;
+
+use descartes_state::serde_json::{self, Value, json};
+
+use crate::recording::said;
+use crate::support::{Place, eventually, finish, start_unheard, text};
+
+#[test]
+fn every_byte_passes_through_and_none_is_lost() {
+    let place = Place::new();
+    let bytes: Vec<u8> = (0..20_u8)
+        .flat_map(|round| (0..=255_u8).map(move |byte| byte.wrapping_mul(7).wrapping_add(round)))
+        .collect();
+    std::fs::write(place.path().join("bytes"), &bytes).unwrap();
+    let done = place.run(&["run", "--", "cat", "bytes"]);
+    assert_eq!(done.stdout, bytes);
+
+    // The lines, put together again, are the bytes.
+    let mut kept = Vec::new();
+    for event in place.events() {
+        match event["metadata"]["raw_hex"].as_str() {
+            Some(digits) => {
+                assert!(text(&event, "content").contains('\u{fffd}'));
+                kept.extend(digits.as_bytes().chunks(2).map(|pair| {
+                    u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()
+                }));
+            }
+            None => kept.extend(text(&event, "content").as_bytes()),
+        }
+        if event["metadata"].get("unterminated").is_none() {
+            kept.push(b'\n');
+        }
+    }
+    assert!(kept == bytes, "{} of {} bytes", kept.len(), bytes.len());
+}
+
+#[test]
+fn a_last_line_without_a_newline_is_kept_and_marked() {
+    let place = Place::new();
+    place.run(&["run", "--", "printf", "one\\n\\nlast"]);
+    let events = place.events();
+    assert_eq!(
+        said(&events),
+        [("stdout", "one"), ("stdout", ""), ("stdout", "last")]
+    );
+    let marked: Vec<_> = events
+        .iter()
+        .map(|event| event["metadata"].get("unterminated"))
+        .collect();
+    assert_eq!(marked, [None, None, Some(&json!(true))]);
+    assert_eq!(events[2]["metadata"]["line"], 3);
+}
+
+#[test]
+fn output_comes_at_once_and_input_goes_to_the_command() {
+    let place = Place::new();
+    let script = "printf 'name? '; read name; echo \"hello $name\"";
+    let mut running = place.start(&["run", "--", "sh", "-c", script]);
+    // There is no newline yet.
+    running.wait_for_stdout("name? ");
+    running.write("you\n");
+    let done = running.done();
+    assert_eq!((done.code, done.text()), (0, "name? hello you\n"));
+}
+
+#[test]
+fn a_line_is_in_the_store_while_the_command_still_runs() {
+    let place = Place::new();
+    let mut running = place.start(&["run", "--", "sh", "-c", "echo first; read go; echo second"]);
+    running.wait_for_stdout("first\n");
+    let found = eventually(|| {
+        let page = place.json(&["search", "first"]);
+        page["items"].as_array().unwrap().first().cloned()
+    });
+    assert_eq!(text(&found, "content"), "first");
+    assert_eq!(text(&place.session(), "status"), "active");
+    assert_eq!(
+        text(&place.json(&["agents", "show", "sh"]), "status"),
+        "running"
+    );
+    running.write("go\n");
+    assert_eq!(running.done().code, 0);
+    assert_eq!(place.events().len(), 2);
+}
+
+#[test]
+fn a_line_above_the_limit_comes_in_parts_and_loses_nothing() {
+    let place = Place::new();
+    let line = "aü".repeat(1000);
+    let file = format!("{line}\nshort\n");
+    std::fs::write(place.path().join("long"), &file).unwrap();
+    let done = place.run(&["run", "--line-limit", "1024", "--", "cat", "long"]);
+    assert_eq!(done.text(), file);
+
+    let events = place.events();
+    let (last, parts) = events.split_last().unwrap();
+    assert_eq!(
+        (text(last, "content"), &last["metadata"]["line"]),
+        ("short", &json!(2))
+    );
+    assert!(last["metadata"].get("part").is_none());
+    let contents: Vec<_> = parts.iter().map(|part| text(part, "content")).collect();
+    assert_eq!(contents.concat(), line);
+    assert!(contents.iter().all(|content| content.len() <= 1024));
+    for (place, part) in parts.iter().enumerate() {
+        let metadata = &part["metadata"];
+        assert_eq!(
+            (&metadata["line"], &metadata["part"]),
+            (&json!(1), &json!(place + 1))
+        );
+        let is_last = place + 1 == parts.len();
+        assert_eq!(
+            metadata["parts"],
+            if is_last {
+                json!(parts.len())
+            } else {
+                Value::Null
+            }
+        );
+    }
+}
+
+#[test]
+fn a_line_of_many_megabytes_is_one_event_without_a_limit_of_ones_own() {
+    let place = Place::new();
+    let script = "head -c 5000000 /dev/zero | tr '\\0' x; echo";
+    let done = place.run(&["run", "--json", "--", "sh", "-c", script]);
+    assert_eq!(done.stdout.len(), 5_000_001);
+    assert_eq!(done.summary()["events"], 1);
+    assert_eq!(text(&place.events()[0], "content").len(), 5_000_000);
+}
+
+#[test]
+fn a_long_line_that_is_no_text_loses_nothing() {
+    let place = Place::new();
+    let bytes = [vec![0xFF; 1_200_000], b"\n".to_vec()].concat();
+    std::fs::write(place.path().join("bytes"), &bytes).unwrap();
+    let done = place.run(&["run", "--", "cat", "bytes"]);
+    assert_eq!(
+        (done.code, done.stdout.len()),
+        (0, bytes.len()),
+        "{}",
+        done.stderr
+    );
+    let events = place.events();
+    let digits: usize = events
+        .iter()
+        .map(|event| text(&event["metadata"], "raw_hex").len())
+        .sum();
+    assert_eq!(digits, 2 * 1_200_000);
+    assert_eq!(events.last().unwrap()["metadata"]["parts"], events.len());
+}
+
+#[test]
+fn lines_commit_in_batches_of_at_most_256() {
+    let place = Place::new();
+    let mut command = place.command(&["run", "--", "seq", "5000"]);
+    let done = finish(command.env("RUST_LOG", "descartes_state=debug"));
+    let commits = done.stderr.matches("operation=\"transact\"").count();
+    // The three steps of the agent's life, and the lines.
+    assert!(
+        (3 + 5000_usize.div_ceil(256)..200).contains(&commits),
+        "{commits}"
+    );
+}
+
+/// One line that is longer than the memory that it may take.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_stays_bounded_however_long_a_line_is() {
+    let place = Place::new();
+    let script = "head -c 160000000 /dev/zero | tr '\\0' x; read go";
+    let arguments = ["run", "--line-limit", "65536", "--", "sh", "-c", script];
+    let mut running = place.start(&arguments);
+    let pid = running.pid();
+    // All but the last part, which waits for the end of the line.
+    let parts = 160_000_000 / 65_536;
+    eventually(|| {
+        let sessions = place.run(&["sessions", "list", "--json"]);
+        let sessions: Value = serde_json::from_slice(&sessions.stdout).ok()?;
+        let session = sessions["items"][0]["id"].as_str()?;
+        let newest = place.json(&["events", session, "--limit", "1"]);
+        (newest["items"][0]["metadata"]["part"] == parts).then_some(())
+    });
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    running.write("go\n");
+    let done = running.done();
+    assert_eq!((done.code, done.stdout.len()), (0, 160_000_000));
+    assert!(kilobytes < 150_000, "{kilobytes} kB");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_neither_the_command_nor_the_recording() {
+    let place = Place::new();
+    let script = "read go; for i in 1 2 3 4 5 6 7 8 9; do echo $i; done; echo end >&2";
+    let (child, mut stdin) = start_unheard(&mut place.command(&["run", "--", "sh", "-c", script]));
+    stdin.write_all(b"go\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.contains("standard output is no longer passed on"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert_eq!(place.events().len(), 10);
+}
