@@ -9,7 +9,7 @@ use crate::error::{SerializationError, StateStoreError, within};
 /// ```
 /// assert_eq!(descartes_state::Codec::Zstd.as_str(), "zstd");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Codec {
     /// 0: the text itself, readable in any SQLite shell.

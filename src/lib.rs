@@ -55,3 +55,8 @@ pub use store::{
 };
 
 pub use {chrono, deadpool_diesel, diesel, serde_json, uuid};
+
+/// The examples of the guide's page, so that `cargo test` compiles and runs them.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;

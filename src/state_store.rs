@@ -28,7 +28,8 @@ macro_rules! state_store_methods {
             ///
             /// # Errors
             /// `NewerDatabase` and `ForeignDatabase` for a file that isn't ours to change: it stays untouched.
-            /// `MigrationError` where a migration fails: all are rolled back.
+            /// `MigrationError` where a migration fails, and all are rolled back, or where another text of a migration
+            /// made the file, which stays untouched.
             ///
             /// # Cancellation
             /// It runs to its end once it has begun: the schema is whole then, or as it was before.

@@ -8,7 +8,7 @@ use crate::error::StateStoreError;
 use crate::limits::Limits;
 
 /// When an acknowledged write is safe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
     /// Every acknowledged write is on disk: `synchronous=FULL`. It outlives a crash of the process, of the system, and a
@@ -21,7 +21,7 @@ pub enum Durability {
 }
 
 /// What opening may do to the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OpenMode {
     /// Creates the file and its directories, and `initialize` migrates.

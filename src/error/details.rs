@@ -9,7 +9,7 @@ use std::fmt;
 use super::Source;
 
 /// What kind of failure SQLite reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DatabaseFailure {
     /// A constraint of the schema refused the row.

@@ -15,3 +15,4 @@ mod errors;
 #[cfg(feature = "runner")]
 mod guide;
 mod prepared;
+mod traits;
