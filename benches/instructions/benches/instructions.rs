@@ -21,8 +21,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use descartes_state::{
-    AgentFilter, AgentState, Durability, Event, EventFilter, ChangeIf, SaveIf, PageRequest, Session,
-    SnapshotOptions, SqliteStateStore, StateStoreError, StoreOptions, Task, Transaction,
+    AgentFilter, AgentState, ChangeIf, Durability, Event, EventFilter, PageRequest, SaveIf,
+    Session, SnapshotOptions, SqliteStateStore, StateStoreError, StoreOptions, Task, Transaction,
     TransitionDraft, TransitionFilter,
 };
 use gungraun::{

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use descartes_state::{
-    AgentFilter, Durability, Event, EventFilter, ChangeIf, SaveIf, PageRequest, SessionFilter,
+    AgentFilter, ChangeIf, Durability, Event, EventFilter, PageRequest, SaveIf, SessionFilter,
     SnapshotFilter, SnapshotOptions, SqliteStateStore, StateStoreError, StoreOptions, TaskFilter,
     Transaction, TransitionFilter,
 };
