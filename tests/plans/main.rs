@@ -94,7 +94,7 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
         }
     }
     plans! { seen:
-        agents.get("agent-7") => Nothing ["agent_states_by_agent"];
+        agents.get("agent-7") => Nothing ["sqlite_autoindex_agent_states_1"];
         agents.count(&all()) => Nothing [];
         agents.count(&all().status("running")) => Nothing ["agent_states_by_status"];
         agents.count(&all().updated(hours())) => Nothing ["agent_states_by_update"];

@@ -46,10 +46,10 @@ impl<'t> AgentTable<'t> {
 
     /// Returns the agent's record, deleted or not.
     fn find(&mut self, agent_id: &str) -> Result<Option<AgentRecord>, StateStoreError> {
+        // By the key, which holds the namespace: SQLite compares one text faster than two columns.
         // No LIMIT on a unique key: SQLite prepares a statement with a bound LIMIT again at every call.
         agent_states::table
-            .filter(agent_states::namespace.eq(self.scope.namespace.as_str()))
-            .filter(agent_states::agent_id.eq(agent_id))
+            .filter(agent_states::key.eq(self.scope.namespace.key(agent_id)))
             .select(AgentRow::as_select())
             .get_result(self.connection)
             .optional()?
