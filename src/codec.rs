@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::error::{SerializationError, StateStoreError, within};
+use crate::error::{SerializationError, StateStoreError};
 
 /// How a state body is stored, as its `…_codec` column says.
 ///
@@ -70,7 +70,7 @@ impl Encoded {
     }
 
     /// Returns the text; never more than `ceiling` bytes, whatever a damaged frame says of its size.
-    pub(crate) fn decode(self, ceiling: usize) -> Result<String, String> {
+    pub(crate) fn decode(self, ceiling: usize) -> Result<String, Undecodable> {
         let bytes = match self {
             Self::Text(text) => return Ok(text),
             Self::Zstd(bytes) => bytes,
@@ -78,10 +78,23 @@ impl Encoded {
         let mut text = Vec::new();
         zstd::stream::read::Decoder::new(bytes.as_slice())
             .and_then(|decoder| decoder.take(ceiling as u64 + 1).read_to_end(&mut text))
-            .map_err(|error| format!("zstd: {error}"))?;
-        within("state", text.len(), ceiling, "bytes").map_err(|error| error.to_string())?;
-        String::from_utf8(text).map_err(|error| format!("not UTF-8: {error}"))
+            .map_err(|error| Undecodable::Corrupt(format!("zstd: {error}")))?;
+        if text.len() > ceiling {
+            // What the frame says of its size; at least what was seen of it.
+            let said = zstd::zstd_safe::get_frame_content_size(&bytes);
+            let size = said.ok().flatten().unwrap_or(0).max(text.len() as u64);
+            return Err(Undecodable::TooLarge(size));
+        }
+        String::from_utf8(text).map_err(|error| Undecodable::Corrupt(format!("not UTF-8: {error}")))
     }
+}
+
+/// Why a body is not decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Undecodable {
+    Corrupt(String),
+    /// It would have so many bytes, more than its reader allows.
+    TooLarge(u64),
 }
 
 impl Compression {
@@ -92,7 +105,7 @@ impl Compression {
         text: &str,
     ) -> Result<Encoded, StateStoreError> {
         if self.enabled && text.len() > self.threshold {
-            let bytes = zstd::bulk::compress(text.as_bytes(), LEVEL).map_err(|error| {
+            let bytes = compress(text.as_bytes()).map_err(|error| {
                 StateStoreError::SerializationError(SerializationError::new(field, error))
             })?;
             if bytes.len() < text.len() {
@@ -101,6 +114,13 @@ impl Compression {
         }
         Ok(Encoded::Text(text.to_owned()))
     }
+}
+
+/// Compresses into a frame with a checksum: SQLite has none, and a flipped bit would read as another state.
+fn compress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+    compressor.include_checksum(true)?;
+    compressor.compress(bytes)
 }
 
 #[cfg(test)]
@@ -133,6 +153,21 @@ mod tests {
         let bomb = zstd::bulk::compress(&vec![b'x'; 10_000_000], 1).unwrap();
         assert!(bomb.len() < 10_000);
         assert!(Encoded::Zstd(bomb).decode(1_000_000).is_err());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_never_another_text() {
+        let text = "the state of an agent ".repeat(40);
+        let Encoded::Zstd(frame) = ON.encode("state", &text).unwrap() else {
+            unreachable!("it shrinks");
+        };
+        for bit in 0..frame.len() * 8 {
+            let mut flipped = frame.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(decoded) = Encoded::Zstd(flipped).decode(1_000_000) {
+                assert_eq!(decoded, text, "bit {bit}");
+            }
+        }
     }
 
     #[test]

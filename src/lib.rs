@@ -19,6 +19,7 @@ pub mod runner;
 /// The tables, for type-checked queries of your own: generated from the migrations.
 #[allow(missing_docs)]
 pub mod schema;
+mod search_text;
 mod state_store;
 mod store;
 

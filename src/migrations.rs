@@ -132,6 +132,17 @@ pub(crate) fn last_version() -> i64 {
     KNOWN.last().map_or(0, |known| known.version)
 }
 
+/// Returns the statements that make the search index, of a database that has none.
+pub(crate) fn search_index() -> String {
+    const SEARCH: i64 = 8;
+    let known = KNOWN.iter().find(|known| known.version == SEARCH);
+    let text = known.map_or("", |known| known.up.trim_end());
+    // The last line writes the fingerprint down, which is still there.
+    text.rsplit_once('\n')
+        .map_or(text, |(above, _)| above)
+        .to_owned()
+}
+
 /// Returns those of our migrations that a database has, by version.
 pub(crate) fn history(applied: &[AppliedMigration]) -> Vec<MigrationRecord> {
     applied

@@ -206,18 +206,24 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page starts; `None` on the last.
     pub next: Option<Cursor>,
+    /// Where this page ends, also on the last: asked for again later, what came meanwhile. On an empty page it is where the
+    /// page was asked to start; `None` where that is the beginning.
+    pub end: Option<Cursor>,
 }
 
 impl<T> Page<T> {
-    /// Cuts the surplus row that `fetch` asked for, and makes the cursor from the last row kept.
-    fn cut(mut items: Vec<T>, rows: usize, position: impl FnOnce(&T) -> Position) -> Self {
+    /// Cuts the surplus row that `fetch` asked for, and makes the cursors from the last row kept.
+    fn cut(
+        mut items: Vec<T>,
+        rows: usize,
+        start: Option<Position>,
+        position: impl FnOnce(&T) -> Position,
+    ) -> Self {
         let more = items.len() > rows;
         items.truncate(rows);
-        let next = match items.last() {
-            Some(last) if more => Some(Cursor(position(last))),
-            _ => None,
-        };
-        Self { items, next }
+        let end = items.last().map(position).or(start).map(Cursor);
+        let next = if more { end.clone() } else { None };
+        Self { items, next, end }
     }
 
     pub(crate) fn by_sequence(
@@ -225,16 +231,22 @@ impl<T> Page<T> {
         bounds: SequenceBounds,
         seq: impl FnOnce(&T) -> Seq,
     ) -> Self {
-        Self::cut(items, bounds.rows, |last| match bounds.order {
-            Order::Descending => Position::Before(seq(last).get()),
-            Order::Ascending => Position::After(seq(last).get()),
-        })
+        let position = |seq| match bounds.order {
+            Order::Descending => Position::Before(seq),
+            Order::Ascending => Position::After(seq),
+        };
+        let start = bounds.after.map(position);
+        Self::cut(items, bounds.rows, start, |last| position(seq(last).get()))
     }
 
     pub(crate) fn by_id(items: Vec<T>, bounds: &IdBounds, id: impl FnOnce(&T) -> &str) -> Self {
-        Self::cut(items, bounds.rows, |last| match bounds.order {
-            Order::Descending => Position::BeforeId(id(last).to_owned()),
-            Order::Ascending => Position::AfterId(id(last).to_owned()),
+        let position = |id: String| match bounds.order {
+            Order::Descending => Position::BeforeId(id),
+            Order::Ascending => Position::AfterId(id),
+        };
+        let start = bounds.after.clone().map(position);
+        Self::cut(items, bounds.rows, start, |last| {
+            position(id(last).to_owned())
         })
     }
 }

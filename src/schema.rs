@@ -34,6 +34,7 @@ diesel::table! {
         git_commit -> Nullable<Text>,
         created_at -> BigInt,
         recorded_at -> BigInt,
+        search_text -> Nullable<Text>,
     }
 }
 

@@ -9,6 +9,13 @@ CREATE TABLE migration_fingerprints (
     fingerprint TEXT NOT NULL
 );
 
+-- Which store it is, whatever its file is called: one row. A commit whose outcome is unknown is settled by counting here.
+CREATE TABLE store_identity (
+    store_id TEXT PRIMARY KEY NOT NULL,
+    settlements BIGINT NOT NULL DEFAULT 0
+);
+INSERT INTO store_identity (store_id) VALUES (lower(hex(randomblob(16))));
+
 CREATE TABLE agent_states (
     key TEXT PRIMARY KEY NOT NULL,
     namespace TEXT NOT NULL DEFAULT '',
@@ -29,4 +36,4 @@ CREATE TABLE agent_states (
         AND typeof(created_at) = 'integer' AND typeof(updated_at) = 'integer'
         AND typeof(revision) = 'integer' AND typeof(recorded_at) = 'integer')
 );
-INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0001', '4c5576f1bb28af4654288a8548bcc105');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0001', 'bb9aefaeaffb51927b5f08855a825063');

@@ -10,7 +10,7 @@ CREATE TABLE state_transitions (
     state_after_codec BIGINT NOT NULL DEFAULT 0,
     reason TEXT,
     timestamp BIGINT NOT NULL,
-    metadata TEXT CHECK (json_valid(metadata)),
+    metadata TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
     recorded_at BIGINT NOT NULL,
     UNIQUE (namespace, id),
     CHECK (typeof(state_before_codec) = 'integer' AND typeof(state_after_codec) = 'integer'
@@ -21,4 +21,4 @@ CREATE TRIGGER state_transitions_are_final BEFORE UPDATE ON state_transitions
 BEGIN
     SELECT RAISE(ABORT, 'state_transitions is append-only');
 END;
-INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0002', '6b30239bffad6f65ed7f4a79473ba54b');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0002', 'e26046398d5bc16ce4ff051dbe32e077');

@@ -9,10 +9,12 @@ CREATE TABLE events (
     actor_type TEXT NOT NULL CHECK (actor_type IN ('user', 'agent', 'system')),
     actor_id TEXT NOT NULL,
     content TEXT NOT NULL,
-    metadata TEXT CHECK (json_valid(metadata)),
+    metadata TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
     git_commit TEXT,
     created_at BIGINT NOT NULL,
     recorded_at BIGINT NOT NULL,
+    -- The words of content, where the search would not find them in content itself.
+    search_text TEXT,
     UNIQUE (namespace, id),
     CHECK (typeof(timestamp) = 'integer' AND typeof(created_at) = 'integer'
         AND typeof(recorded_at) = 'integer')
@@ -22,4 +24,4 @@ CREATE TRIGGER events_are_final BEFORE UPDATE ON events
 BEGIN
     SELECT RAISE(ABORT, 'events is append-only');
 END;
-INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0004', '3adfe24dc1e76a1933d9b420c01c06ec');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0004', 'ff3fcc2bccb494afe18d1e8e037390b5');

@@ -10,7 +10,7 @@ CREATE TABLE tasks (
     assigned_to TEXT,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
-    metadata TEXT CHECK (json_valid(metadata)),
+    metadata TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
     is_deleted BOOLEAN NOT NULL DEFAULT FALSE CHECK (is_deleted IN (0, 1)),
     revision BIGINT NOT NULL DEFAULT 1,
     recorded_at BIGINT NOT NULL,
@@ -18,4 +18,4 @@ CREATE TABLE tasks (
     CHECK (typeof(created_at) = 'integer' AND typeof(updated_at) = 'integer'
         AND typeof(revision) = 'integer' AND typeof(recorded_at) = 'integer')
 );
-INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0005', 'c49eb37bcd0fba3b493502d42f800794');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0005', 'ff49b2a15f27c2f9bf2708fa52fbc404');

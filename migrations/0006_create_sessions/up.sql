@@ -8,7 +8,7 @@ CREATE TABLE sessions (
     ended_at BIGINT,
     status TEXT NOT NULL CHECK (status IN
         ('active', 'suspended', 'completed', 'failed', 'terminated', 'abandoned')),
-    metadata TEXT CHECK (json_valid(metadata)),
+    metadata TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     is_deleted BOOLEAN NOT NULL DEFAULT FALSE CHECK (is_deleted IN (0, 1)),
@@ -19,4 +19,4 @@ CREATE TABLE sessions (
         AND typeof(created_at) = 'integer' AND typeof(updated_at) = 'integer'
         AND typeof(revision) = 'integer' AND typeof(recorded_at) = 'integer')
 );
-INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0006', 'f2a559c7b01e0e95a0db23965b9bebbd');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0006', '78b51b903bd4fee351a85e0a75a80c1a');

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::options::OpenMode;
-use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
+use crate::error::{DatabaseError, StateStoreError};
 
 /// A database file that exists, by a path that can't mean anything else to SQLite.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,9 +153,7 @@ pub(super) enum Access {
 }
 
 fn cannot_open(path: &Path, error: std::io::Error) -> StateStoreError {
-    let message = format!("{}: {error}", path.display());
-    StateStoreError::DatabaseError(DatabaseError::new(DatabaseFailure::CannotOpen, message))
-        .during("open")
+    StateStoreError::DatabaseError(DatabaseError::of_system(path, &error)).during("open")
 }
 
 #[cfg(unix)]

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
-use super::database::{self, Database};
+use super::database::{self, Database, SearchIndexTask};
 use super::observer::CommitObservers;
 use super::options::{OpenMode, StoreOptions};
 use super::runtime::{on_blocking_pool, yield_after};
@@ -195,6 +195,17 @@ impl Handle {
                 .await?;
         }
         self.database.submit(operation, kind, work).await
+    }
+
+    /// Works on the search index as a whole.
+    pub(crate) async fn work_on_search_index(
+        &self,
+        operation: &'static str,
+        task: SearchIndexTask,
+    ) -> Result<(), StateStoreError> {
+        let _call = self.enter(operation)?;
+        self.database.ensure_ready().await?;
+        self.database.work_on_search_index(operation, task).await
     }
 
     /// Refuses new calls, waits for those in flight, and closes the database if no other store uses it.

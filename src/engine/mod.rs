@@ -16,10 +16,12 @@ mod pragma;
 mod readers;
 mod runtime;
 mod schema;
+mod search_index;
 mod transaction;
 mod wal;
 mod writer;
 
+pub(crate) use database::SearchIndexTask;
 pub(crate) use handle::Handle;
 pub(crate) use observer::{CommitObserver, CommitObservers};
 pub use options::{Durability, OpenMode, StoreOptions};

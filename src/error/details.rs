@@ -5,6 +5,8 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 use super::Source;
 
@@ -26,6 +28,16 @@ pub enum DatabaseFailure {
     NotADatabase,
     /// The file can't be opened (`SQLITE_CANTOPEN`).
     CannotOpen,
+    /// The file, or a directory above it, doesn't exist (`ENOENT`).
+    Missing,
+    /// The file or a directory above it may not be used by this user (`EACCES`, `EPERM`, `SQLITE_PERM`, `SQLITE_AUTH`).
+    PermissionDenied,
+    /// Something above the file in its path is no directory (`ENOTDIR`).
+    NotADirectory,
+    /// A part of the path, or all of it, is longer than the file system allows (`ENAMETOOLONG`).
+    NameTooLong,
+    /// There is not enough memory (`SQLITE_NOMEM`).
+    OutOfMemory,
     /// Any other.
     Other,
 }
@@ -65,6 +77,28 @@ impl DatabaseError {
         }
     }
 
+    /// Names what the operating system said of a path.
+    pub(crate) fn of_system(path: &Path, error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        let (kind, name) = match error.kind() {
+            Kind::NotFound => (DatabaseFailure::Missing, "ENOENT"),
+            Kind::PermissionDenied => (DatabaseFailure::PermissionDenied, "EACCES"),
+            Kind::ReadOnlyFilesystem => (DatabaseFailure::ReadOnly, "EROFS"),
+            Kind::NotADirectory => (DatabaseFailure::NotADirectory, "ENOTDIR"),
+            Kind::InvalidFilename => (DatabaseFailure::NameTooLong, "ENAMETOOLONG"),
+            Kind::StorageFull => (DatabaseFailure::Full, "ENOSPC"),
+            Kind::QuotaExceeded => (DatabaseFailure::Full, "EDQUOT"),
+            Kind::OutOfMemory => (DatabaseFailure::OutOfMemory, "ENOMEM"),
+            _ => (DatabaseFailure::CannotOpen, ""),
+        };
+        let name = if name.is_empty() {
+            String::new()
+        } else {
+            format!(" {name}")
+        };
+        Self::new(kind, format!("{}: {error}{name}", path.display()))
+    }
+
     pub(super) fn set_operation(&mut self, operation: &'static str) {
         self.operation = operation;
     }
@@ -77,7 +111,7 @@ impl DatabaseError {
         }
     }
 
-    pub(super) fn into_inner(self) -> Source {
+    pub(crate) fn into_inner(self) -> Source {
         self.cause
     }
 }
@@ -91,6 +125,12 @@ impl fmt::Display for DatabaseError {
                 " (restore the file from a backup)"
             }
             DatabaseFailure::CannotOpen => " (check the path and its permissions)",
+            DatabaseFailure::Missing => " (check the path)",
+            DatabaseFailure::PermissionDenied => {
+                " (check the permissions of the file and of the directories above it)"
+            }
+            DatabaseFailure::NotADirectory => " (a part of the path is a file)",
+            DatabaseFailure::NameTooLong => " (choose a shorter path)",
             _ => "",
         };
         write!(formatter, "{}: {}{advice}", self.operation, self.cause)

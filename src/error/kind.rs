@@ -76,6 +76,12 @@ kinds! {
     Reentrant = "reentrant",
     /// The closure ended its transaction by itself.
     TransactionEscaped = "transaction_escaped",
+    /// The full-text index is missing or damaged.
+    SearchIndexDamaged = "search_index_damaged",
+    /// The file is no longer at its path.
+    DatabaseMoved = "database_moved",
+    /// The write-ahead log belongs to another file.
+    ForeignWal = "foreign_wal",
     /// The caller's own error.
     Application = "application",
     /// A value could not be serialized.
@@ -96,6 +102,16 @@ kinds! {
     NotADatabase = "not_a_database",
     /// The file can't be opened.
     CannotOpen = "cannot_open",
+    /// The file, or a directory above it, doesn't exist.
+    Missing = "missing",
+    /// The file or a directory above it may not be used by this user.
+    PermissionDenied = "permission_denied",
+    /// Something above the file in its path is no directory.
+    NotADirectory = "not_a_directory",
+    /// A part of the path, or all of it, is longer than the file system allows.
+    NameTooLong = "name_too_long",
+    /// There is not enough memory.
+    OutOfMemory = "out_of_memory",
     /// Any other failure of the database.
     Database = "database",
 }
@@ -124,6 +140,9 @@ impl ErrorKind {
             Error::Unsupported { .. } => Self::Unsupported,
             Error::Panicked { .. } => Self::Panicked,
             Error::Reentrant { .. } => Self::Reentrant,
+            Error::SearchIndexDamaged { .. } => Self::SearchIndexDamaged,
+            Error::DatabaseMoved { .. } => Self::DatabaseMoved,
+            Error::ForeignWal { .. } => Self::ForeignWal,
             Error::TransactionEscaped => Self::TransactionEscaped,
             Error::Application(_) => Self::Application,
             Error::SerializationError(_) => Self::Serialization,
@@ -136,6 +155,11 @@ impl ErrorKind {
                 DatabaseFailure::Damaged => Self::Damaged,
                 DatabaseFailure::NotADatabase => Self::NotADatabase,
                 DatabaseFailure::CannotOpen => Self::CannotOpen,
+                DatabaseFailure::Missing => Self::Missing,
+                DatabaseFailure::PermissionDenied => Self::PermissionDenied,
+                DatabaseFailure::NotADirectory => Self::NotADirectory,
+                DatabaseFailure::NameTooLong => Self::NameTooLong,
+                DatabaseFailure::OutOfMemory => Self::OutOfMemory,
                 DatabaseFailure::Other => Self::Database,
             },
         }

@@ -8,6 +8,7 @@ mod kind;
 mod sqlite;
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use details::{DatabaseError, DatabaseFailure, MigrationError, SerializationError};
@@ -193,6 +194,32 @@ pub enum StateStoreError {
         /// What was tried.
         operation: &'static str,
     },
+    /// The full-text index of events is missing or damaged: nothing of this call was kept. Agents, transitions, snapshots,
+    /// tasks and sessions don't need it, and lists of events neither.
+    #[error("the search index is damaged ({cause}): rebuild it with events().rebuild_search()")]
+    SearchIndexDamaged {
+        /// What SQLite said.
+        cause: Source,
+    },
+    /// The file isn't at its path any more, or another one is: it was deleted, renamed or replaced while it was open. What
+    /// the call wrote is in a file that nobody finds by this path. The store refuses every further call.
+    #[error(
+        "committed in a file that is no longer at its path {}: it was deleted, renamed or replaced while it was open; put it back, or open the store again", path.display()
+    )]
+    DatabaseMoved {
+        /// The path at which the file was opened.
+        path: PathBuf,
+    },
+    /// The write-ahead log beside the file belongs to another file. Nothing was touched.
+    #[error(
+        "the write-ahead log {} belongs to another file ({reason}): together they would be damaged; keep both, and put each beside the file or log that it came with", path.display()
+    )]
+    ForeignWal {
+        /// The path of the log.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
     /// The closure ended its transaction by raw SQL. What it committed itself stands; the connection was thrown away.
     #[error("the closure ended its transaction by raw SQL: the store alone commits and rolls back")]
     TransactionEscaped,
@@ -296,6 +323,20 @@ impl StateStoreError {
         match self {
             Self::Busy { operation } => Self::Busy { operation },
             Self::Closed => Self::Closed,
+            Self::SearchIndexDamaged { cause } => Self::SearchIndexDamaged {
+                cause: cause.to_string().into(),
+            },
+            Self::DatabaseMoved { path } => Self::DatabaseMoved { path: path.clone() },
+            Self::NotInitialized { reason } => Self::NotInitialized {
+                reason: reason.clone(),
+            },
+            Self::NewerDatabase {
+                database,
+                supported,
+            } => Self::NewerDatabase {
+                database: *database,
+                supported: *supported,
+            },
             Self::OutcomeUnknown { operation, cause } => Self::OutcomeUnknown {
                 operation,
                 cause: cause.to_string().into(),
@@ -334,7 +375,8 @@ impl StateStoreError {
     pub(crate) fn may_end_transaction(&self) -> bool {
         match self {
             Self::Busy { .. } | Self::TransactionEscaped | Self::Panicked { .. } => true,
-            Self::DatabaseError(error) => error.kind() != DatabaseFailure::Constraint,
+            // A constraint too, where it says ON CONFLICT ROLLBACK, or a trigger RAISE(ROLLBACK, ..).
+            Self::DatabaseError(_) | Self::SearchIndexDamaged { .. } => true,
             _ => false,
         }
     }

@@ -28,37 +28,86 @@ enum Failure {
     Other(DatabaseFailure),
 }
 
-/// Reads the cause out of the text, since Diesel reports BUSY, FULL and READONLY as `Unknown`; the texts are those of
-/// `sqlite3_errstr`.
+/// What each result code means, by the text that `sqlite3_errstr` has for it: Diesel passes SQLite's text on, but not its
+/// code. They are SQLite's own, in `sqlite3ErrStr` of
+/// its main.c.
+const RESULTS: &[(&str, Failure)] = &[
+    ("database is locked", Failure::Locked),
+    ("database table is locked", Failure::Locked),
+    // Others kept taking the log's locks while this one tried, for seconds.
+    ("locking protocol", Failure::Locked),
+    (
+        "access permission denied",
+        Failure::Other(DatabaseFailure::PermissionDenied),
+    ),
+    (
+        "authorization denied",
+        Failure::Other(DatabaseFailure::PermissionDenied),
+    ),
+    (
+        "out of memory",
+        Failure::Other(DatabaseFailure::OutOfMemory),
+    ),
+    (
+        "attempt to write a readonly database",
+        Failure::Other(DatabaseFailure::ReadOnly),
+    ),
+    ("disk I/O error", Failure::Other(DatabaseFailure::Io)),
+    (
+        "database disk image is malformed",
+        Failure::Other(DatabaseFailure::Damaged),
+    ),
+    (
+        "database or disk is full",
+        Failure::Other(DatabaseFailure::Full),
+    ),
+    (
+        "unable to open database file",
+        Failure::Other(DatabaseFailure::CannotOpen),
+    ),
+    (
+        "file is not a database",
+        Failure::Other(DatabaseFailure::NotADatabase),
+    ),
+    (
+        "constraint failed",
+        Failure::Other(DatabaseFailure::Constraint),
+    ),
+    (
+        "datatype mismatch",
+        Failure::Other(DatabaseFailure::Constraint),
+    ),
+];
+
+/// Texts that SQLite, its full-text search and our triggers write in the place of a result code's own.
+const SPECIAL: &[(&str, DatabaseFailure)] = &[
+    ("is append-only", DatabaseFailure::Constraint),
+    // The search index could not be read when it was opened.
+    ("vtable constructor failed", DatabaseFailure::Io),
+    ("fts5: corruption", DatabaseFailure::Damaged),
+    ("fts5: checksum mismatch", DatabaseFailure::Damaged),
+    ("fts5: missing row", DatabaseFailure::Damaged),
+];
+
 fn classify(kind: &DatabaseErrorKind, message: &str) -> Failure {
-    use DatabaseFailure as Kind;
     match kind {
         DatabaseErrorKind::UniqueViolation
         | DatabaseErrorKind::ForeignKeyViolation
         | DatabaseErrorKind::NotNullViolation
-        | DatabaseErrorKind::CheckViolation => Failure::Other(Kind::Constraint),
-        _ if message.starts_with("database is locked")
-            || message.starts_with("database table is locked") =>
-        {
-            Failure::Locked
+        | DatabaseErrorKind::CheckViolation => {
+            return Failure::Other(DatabaseFailure::Constraint);
         }
-        _ => Failure::Other(if message.contains("disk is full") {
-            Kind::Full
-        } else if message.contains("readonly database") {
-            Kind::ReadOnly
-        } else if message.contains("disk I/O error") {
-            Kind::Io
-        } else if message.contains("disk image is malformed") {
-            Kind::Damaged
-        } else if message.contains("file is not a database") {
-            Kind::NotADatabase
-        } else if message.contains("unable to open database file") {
-            Kind::CannotOpen
-        } else if message.contains("is append-only") {
-            Kind::Constraint
-        } else {
-            Kind::Other
-        }),
+        _ => {}
+    }
+    let special = SPECIAL.iter().find(|(text, _)| message.contains(text));
+    if let Some((_, kind)) = special {
+        return Failure::Other(*kind);
+    }
+    // Some have more behind it: which schema is locked, which file can't be opened.
+    match RESULTS.iter().find(|(text, _)| message.contains(text)) {
+        Some((_, Failure::Locked)) => Failure::Locked,
+        Some((_, Failure::Other(kind))) => Failure::Other(*kind),
+        None => Failure::Other(DatabaseFailure::Other),
     }
 }
 
@@ -74,6 +123,38 @@ impl From<diesel::ConnectionError> for StateStoreError {
                 Self::DatabaseError(DatabaseError::new(kind, message))
             }
             other => Self::DatabaseError(DatabaseError::new(DatabaseFailure::CannotOpen, other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DatabaseErrorKind, DatabaseFailure, Failure, RESULTS, classify};
+
+    #[test]
+    fn texts_with_more_around_them_are_known_too() {
+        let kind = |message: &str| match classify(&DatabaseErrorKind::Unknown, message) {
+            Failure::Locked => None,
+            Failure::Other(kind) => Some(kind),
+        };
+        assert_eq!(kind("database is locked"), None);
+        assert_eq!(
+            kind("database schema is locked: main"),
+            Some(DatabaseFailure::Other)
+        );
+        assert_eq!(kind("locking protocol"), None);
+        assert_eq!(
+            kind("vtable constructor failed: events_search"),
+            Some(DatabaseFailure::Io)
+        );
+        assert_eq!(kind("no such table: x"), Some(DatabaseFailure::Other));
+    }
+
+    #[test]
+    fn no_result_codes_text_holds_anothers() {
+        for (index, (text, _)) in RESULTS.iter().enumerate() {
+            let found = RESULTS.iter().position(|(other, _)| text.contains(other));
+            assert_eq!(found, Some(index), "{text}");
         }
     }
 }

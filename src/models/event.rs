@@ -11,6 +11,7 @@ use crate::error::StateStoreError;
 use crate::numbers::Seq;
 use crate::page::TimeRange;
 use crate::schema::events;
+use crate::search_text::searchable;
 
 /// Something that happened.
 ///
@@ -112,6 +113,7 @@ pub(crate) struct NewEvent {
     pub(crate) git_commit: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) recorded_at: i64,
+    pub(crate) search_text: Option<String>,
 }
 
 impl NewEvent {
@@ -132,6 +134,7 @@ impl NewEvent {
             git_commit: limits.optional_id("git_commit", git_commit)?,
             created_at: now.seconds,
             recorded_at: now.micros,
+            search_text: searchable(&event.content),
         })
     }
 

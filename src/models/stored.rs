@@ -16,7 +16,7 @@ use diesel::sqlite::{Sqlite, SqliteType, SqliteValue};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::codec::{Codec, Encoded};
+use crate::codec::{Codec, Encoded, Undecodable};
 use crate::error::StateStoreError;
 
 /// Which row is being decoded, for the error.
@@ -288,7 +288,15 @@ impl StoredBody {
                 codec.as_str()
             )));
         }
-        let text = encoded.decode(ceiling).map_err(corrupt)?;
+        let text = encoded.decode(ceiling).map_err(|reason| match reason {
+            Undecodable::Corrupt(reason) => corrupt(reason),
+            Undecodable::TooLarge(size) => StateStoreError::TooLarge {
+                field: columns.body,
+                size,
+                limit: ceiling as u64,
+                unit: "bytes",
+            },
+        })?;
         Ok((text, codec))
     }
 }

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::methods::repository;
+use super::sqlite::Words;
 use crate::models::{Event, EventFilter, EventRecord, NewEvent};
 use crate::numbers::Seq;
 use crate::page::{Page, PageRequest};
@@ -56,11 +57,16 @@ macro_rules! event_methods {
                 /// for another order.
                 ///
                 /// The text is plain words, whatever characters it holds: case and accents don't count, and words that are
-                /// written together (`a-b`, `it's`) must stand together. A text without a letter or digit finds nothing.
+                /// written together (`a-b`, `it's`, `服务端`) must stand together. Symbols and emoji are words; a text without a
+                /// letter, digit or symbol finds nothing. In JSON the decoded strings are searched, and escape sequences of a
+                /// terminal hide nothing.
+                ///
+                /// [`search_beginnings`](Self::search_beginnings) finds words by their first letters.
                 ///
                 /// # Errors
                 /// `TooLarge` for a text above [`Limits::search_bytes`](crate::Limits::search_bytes) (4 KiB), `InvalidInput` or
-                /// `TooLarge` for a bad filter or page, `Corrupt` for a row that can't be decoded.
+                /// `TooLarge` for a bad filter or page, `Corrupt` for a row that can't be decoded, `SearchIndexDamaged` where the
+                /// index can't be used.
                 example [
                     /// ```
                     /// use descartes_state::{EventFilter, PageRequest};
@@ -75,7 +81,28 @@ macro_rules! event_methods {
                 ]
                 many fn search(text: &str, filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
                     |scope| (scope.limits.search(text)?.to_owned(), filter.clone(), page.clone())
-                        => |table, (text, filter, page)| table.search(text, filter, page)
+                        => |table, (text, filter, page)| table.search(text, Words::Whole, filter, page)
+                }
+
+                /// As [`search`](Self::search), where each word of the text may be the beginning of a longer one.
+                ///
+                /// # Errors
+                /// As [`search`](Self::search).
+                example [
+                    /// ```
+                    /// use descartes_state::{EventFilter, PageRequest};
+                    ///
+                    /// # descartes_state_testing::example(async |store| {
+                    /// # store.events().append(&descartes_state_testing::event("The task is complete")).await?;
+                    /// let everywhere = EventFilter::default();
+                    /// let hits = store.events().search_beginnings("comp ta", &everywhere, &PageRequest::new(10)).await?;
+                    /// assert_eq!(hits.items.len(), 1);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                many fn search_beginnings(text: &str, filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
+                    |scope| (scope.limits.search(text)?.to_owned(), filter.clone(), page.clone())
+                        => |table, (text, filter, page)| table.search(text, Words::Beginnings, filter, page)
                 }
 
                 /// Returns how many events the filter picks, in rows.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{Instrument, Span, debug_span};
 
 use crate::commit_notes::CommitNotes;
-use crate::engine::{Handle, WriteKind};
+use crate::engine::{Handle, SearchIndexTask, WriteKind};
 use crate::error::StateStoreError;
 use crate::models::Scope;
 use crate::namespace::Namespace;
@@ -165,6 +165,23 @@ impl StoreCore {
                 };
                 handle
                     .write(operation, kind, work)
+                    .instrument(operation_span(operation))
+                    .await
+            }
+        }
+    }
+
+    /// Works on the search index as a whole.
+    pub(super) async fn work_on_search_index(
+        &self,
+        operation: &'static str,
+        task: SearchIndexTask,
+    ) -> Result<(), StateStoreError> {
+        self.scope()?;
+        match &self.backend {
+            Backend::Sqlite(handle) => {
+                handle
+                    .work_on_search_index(operation, task)
                     .instrument(operation_span(operation))
                     .await
             }

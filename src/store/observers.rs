@@ -5,7 +5,7 @@ use diesel::SqliteConnection;
 use crate::commit_notes::CommitNotes;
 use crate::engine::{CommitObserver, CommitObservers};
 use crate::error::StateStoreError;
-use crate::repository::index_new_events;
+use crate::repository::{has_events_above, index_new_events};
 
 pub(super) const OBSERVERS: CommitObservers = &[&SearchIndexer];
 
@@ -13,13 +13,18 @@ pub(super) const OBSERVERS: CommitObservers = &[&SearchIndexer];
 struct SearchIndexer;
 
 impl CommitObserver for SearchIndexer {
+    fn is_needed_by(&self, connection: &mut SqliteConnection, notes: &CommitNotes) -> bool {
+        // Through the connection, events may have been written by Diesel or raw SQL.
+        notes.appended_events
+            || (notes.lent_connection && has_events_above(connection, notes.last_event_before))
+    }
+
     fn before_commit(
         &self,
         connection: &mut SqliteConnection,
         notes: &CommitNotes,
     ) -> Result<(), StateStoreError> {
-        // Through the connection, events may have been written by Diesel or raw SQL.
-        if notes.appended_events || notes.lent_connection {
+        if self.is_needed_by(connection, notes) {
             index_new_events(connection)?;
         }
         Ok(())

@@ -268,12 +268,12 @@ where
 async fn what_a_refused_write_saw_in_a_failed_transaction_is_not_told_as_truth() {
     let (_directory, store) = open(quick()).await;
     store.save_agent_state(&agent("contended")).await.unwrap();
-    // The full-text index refuses new words: a transaction with an event in it fails at its end.
+    // An event leaves a row that no commit accepts: a transaction with one in it fails at its end.
     let mut other = connect(store.path());
     other
         .batch_execute(
-            "CREATE TRIGGER refuse BEFORE INSERT ON events_search_docsize BEGIN
-                SELECT RAISE(ABORT, 'refused'); END;",
+            "CREATE TABLE orphans (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES orphans (id) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER refuse BEFORE INSERT ON events BEGIN INSERT INTO orphans (parent) VALUES (1000); END;",
         )
         .unwrap();
     drop(other);

@@ -122,8 +122,8 @@ async fn every_column_with_a_value_that_it_can_not_hold_is_corrupt() -> TestResu
     for table in TABLES {
         let mut connection = connect_to_tamper(store.path())?;
         for (column, declared) in columns(&mut connection, table)? {
-            // The row would be another namespace's; `seq` can hold nothing but an integer.
-            if column == "namespace" || column == "seq" {
+            // The row would be another namespace's; `seq` can hold nothing but an integer; only the index reads the last.
+            if ["namespace", "seq", "search_text"].contains(&column.as_str()) {
                 continue;
             }
             for value in bad_values(&column, &declared) {

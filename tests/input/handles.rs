@@ -156,6 +156,10 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             bad!(Input "page", |store, id| store.events().search("x", &EventFilter::default(), &PageRequest::new(0))),
         ),
         (
+            "events.search_beginnings",
+            bad!(Input "page", |store, id| store.events().search_beginnings("x", &EventFilter::default(), &PageRequest::new(0))),
+        ),
+        (
             "tasks.save",
             bad!(Id "assigned_to", |store, id| store.tasks().save(&Task { assigned_to: Some(id.to_owned()), ..task("x") })),
         ),

@@ -141,7 +141,7 @@ async fn an_existing_file_is_asked_for_and_nothing_is_made() -> TestResult {
         let error = SqliteStateStore::open(&path, existing.clone()).await.err();
         let error = error.ok_or("a missing file was opened")?;
         assert!(
-            matches!(&error, StateStoreError::DatabaseError(error) if error.kind() == DatabaseFailure::CannotOpen),
+            matches!(&error, StateStoreError::DatabaseError(error) if error.kind() == DatabaseFailure::Missing),
             "{error:?}"
         );
         assert!(error.to_string().contains("missing"), "{error}");

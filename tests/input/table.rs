@@ -100,6 +100,8 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
             Nothing("its options have tests of their own: options.rs"),
         ),
         ("close", Nothing("it takes nothing")),
+        ("events.check_search", Nothing("it takes nothing")),
+        ("events.rebuild_search", Nothing("it takes nothing")),
         ("initialize", Nothing("it takes nothing")),
         ("get_migration_history", Nothing("it takes nothing")),
         ("list_agents", Nothing("it takes nothing")),

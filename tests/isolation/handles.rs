@@ -189,6 +189,14 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             )),
         ),
         (
+            "events.search_beginnings",
+            call!(Shows, |store, own| store.events().search_beginnings(
+                "wo",
+                &EventFilter::default(),
+                &page()
+            )),
+        ),
+        (
             "events.purge_before",
             call!(Writes, |store, own| store.events().purge_before(i64::MAX)),
         ),

@@ -123,6 +123,14 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
         ),
         ("initialize", Unscoped("the schema is of all prefixes")),
         (
+            "events.check_search",
+            Unscoped("the index is of all prefixes"),
+        ),
+        (
+            "events.rebuild_search",
+            Unscoped("the index is of all prefixes"),
+        ),
+        (
             "get_migration_history",
             Unscoped("the schema is of all prefixes"),
         ),

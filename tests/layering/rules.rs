@@ -7,7 +7,7 @@ use crate::module_of;
 use crate::paths::{idents, paths};
 
 /// What everybody above them may import.
-const LEAVES: [&str; 9] = [
+const LEAVES: [&str; 10] = [
     "error",
     "clock",
     "codec",
@@ -17,6 +17,7 @@ const LEAVES: [&str; 9] = [
     "namespace",
     "numbers",
     "page",
+    "search_text",
 ];
 
 /// The rooms that a room may import; `None` for a room that nobody knows.
@@ -28,6 +29,7 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "error" => vec!["condition", "numbers"],
         "page" => vec!["error", "numbers"],
         "clock" | "codec" | "limits" | "namespace" | "migrations" => vec!["error"],
+        "search_text" => vec![],
         "models" => with_leaves(&["schema"]),
         "repository" => with_leaves(&["models", "schema"]),
         "engine" => with_leaves(&["migrations"]),

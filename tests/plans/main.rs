@@ -356,6 +356,7 @@ fn every_index_serves(named: &BTreeSet<String>, all: &BTreeSet<String>) {
     let known = [
         "sqlite_autoindex_migration_fingerprints_1",
         "sqlite_autoindex_state_transitions_1",
+        "sqlite_autoindex_store_identity_1",
     ];
     assert_eq!(useless, known);
     assert!(all.len() > 30, "{all:?}");

@@ -6,4 +6,5 @@
 )]
 
 mod migrations;
+mod older_shells;
 mod tables;

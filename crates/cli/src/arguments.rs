@@ -155,17 +155,12 @@ pub(crate) enum Verb {
         actor: Option<String>,
     },
     /// Find the events whose content holds every word
-    Search {
-        /// Plain words, whatever characters they hold
-        #[arg(required = true, value_name = "TEXT")]
-        text: Vec<String>,
-        /// Only events of this session
-        #[arg(long)]
-        session: Option<String>,
-        /// Only events of this type
-        #[arg(long = "type", value_name = "TYPE")]
-        event_type: Option<String>,
-    },
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "`search -- rebuild` and `search -- check` search for these words."
+    )]
+    Search(SearchArguments),
     /// Show tasks
     #[command(subcommand)]
     Tasks(TasksVerb),
@@ -178,6 +173,32 @@ pub(crate) enum Verb {
     /// Show and change the schema of the database
     #[command(subcommand)]
     Migrate(MigrateVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArguments {
+    /// Plain words, whatever characters they hold
+    #[arg(required = true, value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// Only events of this session
+    #[arg(long)]
+    pub(crate) session: Option<String>,
+    /// Only events of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) event_type: Option<String>,
+    /// Each word may be the beginning of a longer one
+    #[arg(long)]
+    pub(crate) word_prefix: bool,
+    #[command(subcommand)]
+    pub(crate) index: Option<SearchVerb>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum SearchVerb {
+    /// Make the search index again from the events
+    Rebuild,
+    /// Look whether the search index is sound
+    Check,
 }
 
 #[derive(Debug, Args)]

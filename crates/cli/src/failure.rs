@@ -82,15 +82,15 @@ impl Failure {
     }
 
     /// Says where a store would be made, if the reason is that there is none.
-    pub(crate) fn opening(self, path: &Path) -> Self {
-        if self.kind == Kind::NoStore && !path.exists() {
+    pub(crate) fn opening(error: StateStoreError, path: &Path) -> Self {
+        if error.kind() == ErrorKind::Missing {
             let message = format!(
                 "there is no store at {}: `descartes-state run` or `migrate run` makes one, --db names another",
                 path.display()
             );
             return Self::new(Kind::NoStore, message);
         }
-        self
+        error.into()
     }
 
     /// Returns the same failure, where it means that a run can't be recorded.
@@ -109,7 +109,7 @@ impl From<StateStoreError> for Failure {
             ErrorKind::NotInitialized
             | ErrorKind::NewerDatabase
             | ErrorKind::ForeignDatabase
-            | ErrorKind::CannotOpen => Kind::NoStore,
+            | ErrorKind::Missing => Kind::NoStore,
             ErrorKind::Busy | ErrorKind::QueueFull | ErrorKind::WalFull | ErrorKind::Timeout => {
                 Kind::Busy
             }
@@ -120,6 +120,14 @@ impl From<StateStoreError> for Failure {
             | ErrorKind::Io
             | ErrorKind::Damaged
             | ErrorKind::NotADatabase
+            | ErrorKind::CannotOpen
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NotADirectory
+            | ErrorKind::NameTooLong
+            | ErrorKind::OutOfMemory
+            | ErrorKind::SearchIndexDamaged
+            | ErrorKind::DatabaseMoved
+            | ErrorKind::ForeignWal
             | ErrorKind::Database
             | ErrorKind::OutcomeUnknown
             | ErrorKind::Migration => Kind::Database,

@@ -58,10 +58,11 @@ impl Output {
         row: impl Fn(&'a T) -> R,
     ) -> Result<(), Failure> {
         let next = page.next.as_ref().map(ToString::to_string);
+        let end = page.end.as_ref().map(ToString::to_string);
         if self.is_json {
             let items = page.items.iter().map(|item| row(item).json());
             let items = items.collect::<Result<Vec<Value>, _>>()?;
-            return self.document(&json!({ "items": items, "next": next }));
+            return self.document(&json!({ "items": items, "next": next, "end": end }));
         }
         self.table(R::HEADERS, page.items.iter().map(|item| row(item).cells()))?;
         match next {

@@ -147,7 +147,7 @@ pub fn tables(connection: &mut SqliteConnection) -> Vec<String> {
         connection,
         "SELECT name AS line FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'
          AND name NOT LIKE '__diesel%' AND name NOT LIKE 'events_search%'
-         AND name <> 'migration_fingerprints' ORDER BY name",
+         AND name NOT IN ('migration_fingerprints', 'store_identity') ORDER BY name",
     )
 }
 

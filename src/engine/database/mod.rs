@@ -22,6 +22,7 @@ use super::pragma;
 use super::readers::Readers;
 use super::runtime::{AcquireTimeout, current_or, on_blocking_pool};
 use super::schema::{self, Schema};
+use super::search_index;
 use super::transaction::DatabaseId;
 use super::wal::Checkpointer;
 use super::writer::{Submitter, WriteKind, Writer};
@@ -35,6 +36,15 @@ use registry::{Joined, Registry, Verdict};
 /// The databases that are open in this process.
 static OPEN: Registry<Database> = Registry::new();
 
+/// What is done with the search index as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SearchIndexTask {
+    /// Makes it again from the events.
+    Rebuild,
+    /// Looks whether it is sound.
+    Check,
+}
+
 pub(super) struct Database {
     pub(super) id: DatabaseId,
     pub(super) file: DatabaseFile,
@@ -42,6 +52,7 @@ pub(super) struct Database {
     durability: Durability,
     runtime: Handle,
     busy_timeout: Duration,
+    observers: CommitObservers,
     is_ready: AtomicBool,
     /// Whether its connections are being closed, on whatever thread.
     is_closing: AtomicBool,
@@ -130,6 +141,7 @@ impl Database {
             identity,
             durability: options.durability,
             busy_timeout: options.busy_timeout,
+            observers,
             runtime,
             is_ready: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -242,6 +254,24 @@ impl Database {
                 database.is_ready.store(false, Ordering::Release);
             }
             Ok(revert)
+        };
+        self.submit(operation, WriteKind::OutsideTransaction, work)
+            .await
+    }
+
+    /// Works on the search index, beside no write of this process.
+    pub(super) async fn work_on_search_index(
+        self: &Arc<Self>,
+        operation: &'static str,
+        task: SearchIndexTask,
+    ) -> Result<(), StateStoreError> {
+        let database = Arc::clone(self);
+        let work = move |_: &mut SqliteConnection, _: &mut CommitNotes| {
+            let (file, timeout) = (&database.file, database.busy_timeout);
+            match task {
+                SearchIndexTask::Rebuild => search_index::rebuild(file, timeout),
+                SearchIndexTask::Check => search_index::check(file, timeout, database.observers),
+            }
         };
         self.submit(operation, WriteKind::OutsideTransaction, work)
             .await

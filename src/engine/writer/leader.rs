@@ -91,6 +91,8 @@ enum Ended {
     Locked(StateStoreError),
     /// The request at this place took the transaction down with it.
     TakenDown(usize),
+    /// An observer failed, and nothing was kept: those that are marked need it, the others may run again.
+    Unobserved(Vec<bool>, StateStoreError),
 }
 
 impl Leader {
@@ -248,6 +250,12 @@ impl Leader {
                 group = culprit.into_iter().collect();
                 (Turn::Broken, None)
             }
+            Ok(Ended::Unobserved(needing, error)) => {
+                let (culprits, others) = part(std::mem::take(&mut group), &needing);
+                context.queue.put_back(others);
+                group = culprits;
+                (Turn::Broken, Some(error))
+            }
             Ok(Ended::Failed(error)) | Err(error) => (Turn::Broken, Some(error)),
         };
         match turn {
@@ -325,8 +333,13 @@ fn in_transaction(
         Err(error) => return Ended::Failed(error),
     }
     group.retain(|request| request.start());
+    let mut own_notes = Vec::with_capacity(group.len());
     for (place, request) in group.iter_mut().enumerate() {
-        match request.run(connection, notes) {
+        let mut own = CommitNotes::default();
+        let ran = request.run(connection, &mut own);
+        notes.add(&own);
+        own_notes.push(own);
+        match ran {
             Ran::Cleanly => {}
             Ran::HalfWay if rollback(connection) => return Ended::RolledBack,
             Ran::HalfWay | Ran::Fatally => return Ended::TakenDown(place),
@@ -339,7 +352,18 @@ fn in_transaction(
                 .try_for_each(|observer| observer.before_commit(connection, notes))
         })
     {
+        let needing: Vec<bool> = own_notes
+            .iter()
+            .map(|notes| {
+                observers
+                    .iter()
+                    .any(|observer| observer.is_needed_by(connection, notes))
+            })
+            .collect();
         rollback(connection);
+        if needing.contains(&true) {
+            return Ended::Unobserved(needing, error);
+        }
         return Ended::Failed(error);
     }
     let started = Instant::now();
@@ -355,6 +379,20 @@ fn in_transaction(
         }
         Err(error) => Ended::Failed(error.of_commit("commit")),
     }
+}
+
+/// Parts a group into those that are marked and the others, each in their order.
+fn part(group: WriteGroup, is_marked: &[bool]) -> (WriteGroup, WriteGroup) {
+    let mut marked = WriteGroup::new();
+    let mut others = WriteGroup::new();
+    for (request, is_marked) in group.into_iter().zip(is_marked) {
+        if *is_marked {
+            marked.push(request);
+        } else {
+            others.push(request);
+        }
+    }
+    (marked, others)
 }
 
 /// Runs a request that needs no transaction, or makes its own.

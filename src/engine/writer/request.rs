@@ -140,6 +140,7 @@ where
         let (result, is_intact) = self.span.in_scope(|| match kind {
             WriteKind::SingleStatement | WriteKind::Bulk | WriteKind::OutsideTransaction => {
                 let result = catch_panic(|| work(connection, notes));
+                // SQLite may have ended the transaction: whoever fails is asked.
                 let is_suspect = matches!(&result, Err(error) if error.may_end_transaction());
                 (result, !is_suspect)
             }

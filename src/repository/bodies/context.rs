@@ -42,7 +42,10 @@ impl<'t> TableContext<'t> {
 
     /// Returns the connection for a caller, who may do anything with it.
     pub(crate) fn lend_connection(&mut self) -> &mut Connection {
-        self.notes.lent_connection = true;
+        if !self.notes.lent_connection {
+            self.notes.lent_connection = true;
+            self.notes.last_event_before = super::search::last_event(self.connection).ok();
+        }
         self.connection
     }
 }

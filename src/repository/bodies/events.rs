@@ -10,7 +10,7 @@ use super::dialect::{
 };
 use super::lists::{in_sequence, page_of, whole_list};
 use super::prepared::prepared;
-use super::search::{self, events_search};
+use super::search::{self, Words, events_search};
 use crate::commit_notes::CommitNotes;
 use crate::condition::SaveIf;
 use crate::error::StateStoreError;
@@ -117,11 +117,12 @@ impl<'t> EventTable<'t> {
     pub(crate) fn search(
         &mut self,
         text: &str,
+        words: Words,
         filter: &EventFilter,
         page: &PageRequest,
     ) -> Result<Page<EventRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let rows = self.find_words(text, filter, bounds)?;
+        let rows = self.find_words(text, words, filter, bounds)?;
         Ok(Page::by_sequence(rows, bounds, |last| last.seq))
     }
 
@@ -129,7 +130,7 @@ impl<'t> EventTable<'t> {
     pub(crate) fn search_all(&mut self, text: &str) -> Result<Vec<Event>, StateStoreError> {
         let limit = self.scope.limits.list_rows;
         let bounds = SequenceBounds::newest(limit);
-        let rows = self.find_words(text, &EventFilter::default(), bounds)?;
+        let rows = self.find_words(text, Words::Whole, &EventFilter::default(), bounds)?;
         let rows = whole_list(rows, limit, "events().search(..)")?;
         Ok(rows.into_iter().map(|record| record.event).collect())
     }
@@ -143,7 +144,9 @@ impl<'t> EventTable<'t> {
         let old = events::table
             .filter(events::namespace.eq(namespace))
             .filter(events::timestamp.lt(seconds));
-        Ok(diesel::delete(old).execute(self.connection)?)
+        // A trigger takes them out of the index.
+        let deleted = diesel::delete(old).execute(self.connection);
+        deleted.map_err(|error| search::of_index(self.connection, error))
     }
 
     pub(crate) fn find(&mut self, id: &str) -> Result<Option<EventRecord>, StateStoreError> {
@@ -160,12 +163,14 @@ impl<'t> EventTable<'t> {
     fn find_words(
         &mut self,
         text: &str,
+        words: Words,
         filter: &EventFilter,
         bounds: SequenceBounds,
     ) -> Result<Vec<EventRecord>, StateStoreError> {
         let namespace = &self.scope.namespace;
         let is_shared = search::is_shared(self.connection, namespace)?;
-        let Some(expression) = search::expression(is_shared.then_some(namespace), text) else {
+        let Some(expression) = search::expression(is_shared.then_some(namespace), text, words)
+        else {
             return Ok(Vec::new());
         };
         // Through the connection, the caller may have written some.
@@ -188,7 +193,8 @@ impl<'t> EventTable<'t> {
             UnindexedNumber::new
         );
         page_of!(hits, events_search::rowid, events_search::rowid, bounds)
-            .load::<EventRow>(self.connection)?
+            .load::<EventRow>(self.connection)
+            .map_err(|error| search::of_index(self.connection, error))?
             .into_iter()
             .map(EventRow::decode)
             .collect()

@@ -30,7 +30,7 @@ mod transitions;
 pub(crate) use agents::AgentTable;
 pub(crate) use context::TableContext;
 pub(crate) use events::EventTable;
-pub(crate) use search::index_new_events;
+pub(crate) use search::{Words, has_events_above, index_new_events};
 pub(crate) use sessions::SessionTable;
 pub(crate) use snapshots::SnapshotTable;
 pub(crate) use tasks::TaskTable;

@@ -354,3 +354,52 @@ async fn sequence_numbers_rise_and_are_never_used_again() -> TestResult {
     assert_eq!(json!(record[0])["seq"], json!(numbers.last()));
     Ok(())
 }
+
+#[tokio::test]
+async fn where_a_list_ended_it_is_followed_also_from_its_last_page_and_from_an_empty_one()
+-> TestResult {
+    let store = SqliteStateStore::temporary().await?;
+    let everything = EventFilter::default();
+    let request = PageRequest::new(3).order(Order::Ascending);
+    let events = store.events();
+    assert_eq!(events.list(&everything, &request).await?.end, None);
+    let mut seen = Vec::new();
+    let mut end = None;
+    for round in 0..4 {
+        for number in 0..round {
+            events.append(&event(&format!("{round} {number}"))).await?;
+        }
+        loop {
+            let request = match &end {
+                Some(end) => request.clone().after(Clone::clone(end)),
+                None => request.clone(),
+            };
+            let page = events.list(&everything, &request).await?;
+            let is_last = page.next.is_none();
+            if !is_last {
+                assert_eq!(page.next, page.end);
+            }
+            end = page.end;
+            seen.extend(page.items.into_iter().map(|record| record.event.content));
+            if is_last {
+                break;
+            }
+        }
+    }
+    assert_eq!(seen, ["1 0", "2 0", "2 1", "3 0", "3 1", "3 2"]);
+    // Agents too, by id.
+    store.agents().save(&agent("a")).await?;
+    let all = AgentFilter::default();
+    let end = store
+        .agents()
+        .list(&all, &PageRequest::new(5))
+        .await?
+        .end
+        .ok_or("no end")?;
+    let follow = PageRequest::new(5).after(end.clone());
+    let empty = store.agents().list(&all, &follow).await?;
+    assert_eq!((empty.items.len(), empty.end), (0, Some(end)));
+    store.agents().save(&agent("b")).await?;
+    assert_eq!(store.agents().list(&all, &follow).await?.items.len(), 1);
+    Ok(())
+}

@@ -168,7 +168,7 @@ fn dump(store: &SqliteStateStore) -> Vec<String> {
     let mut rows = Vec::new();
     for table in TABLES {
         let columns = format!(
-            "SELECT 'quote(' || name || ')' AS line FROM pragma_table_info('{table}') WHERE name <> 'seq'"
+            "SELECT 'quote(' || name || ')' AS line FROM pragma_table_info('{table}') WHERE name NOT IN ('seq', 'search_text')"
         );
         let columns = lines(&mut connection, &columns).join(" || ', ' || ");
         let query = format!(

@@ -1,9 +1,11 @@
 //! `history`, `events` and `search`.
 
+use descartes_state::serde_json::json;
 use descartes_state::{EventFilter, TransitionFilter};
 
 use super::View;
 use super::rows::{Found, Said};
+use crate::arguments::{SearchArguments, SearchVerb};
 use crate::failure::Failure;
 
 pub(super) async fn history(view: &View<'_>, agent: &str) -> Result<(), Failure> {
@@ -34,22 +36,34 @@ pub(super) async fn events(
     view.output.page(&page, Said)
 }
 
-pub(super) async fn search(
-    view: &View<'_>,
-    text: &str,
-    session: Option<&str>,
-    event_type: Option<&str>,
-) -> Result<(), Failure> {
-    let mut filter = of_type(event_type);
-    if let Some(session) = session {
+pub(super) async fn search(view: &View<'_>, wanted: &SearchArguments) -> Result<(), Failure> {
+    let mut filter = of_type(wanted.event_type.as_deref());
+    if let Some(session) = &wanted.session {
         filter = filter.session(session);
     }
-    let page = view
-        .store
-        .events()
-        .search(text, &filter, &view.page)
-        .await?;
+    let text = wanted.text.join(" ");
+    let events = view.store.events();
+    let page = if wanted.word_prefix {
+        events.search_beginnings(&text, &filter, &view.page).await?
+    } else {
+        events.search(&text, &filter, &view.page).await?
+    };
     view.output.page(&page, Found)
+}
+
+pub(super) async fn search_index(view: &View<'_>, wanted: SearchVerb) -> Result<(), Failure> {
+    let events = view.store.events();
+    let (sentence, done) = match wanted {
+        SearchVerb::Rebuild => {
+            events.rebuild_search().await?;
+            ("the search index was made again", "rebuilt")
+        }
+        SearchVerb::Check => {
+            events.check_search().await?;
+            ("the search index is sound", "sound")
+        }
+    };
+    view.output.done(sentence, &json!({ "search_index": done }))
 }
 
 fn of_type(event_type: Option<&str>) -> EventFilter {

@@ -58,19 +58,10 @@ async fn show(verb: &Verb, view: &View<'_>) -> Result<(), Failure> {
             event_type,
             actor,
         } => log::events(view, session, event_type.as_deref(), actor.as_deref()).await,
-        Verb::Search {
-            text,
-            session,
-            event_type,
-        } => {
-            log::search(
-                view,
-                &text.join(" "),
-                session.as_deref(),
-                event_type.as_deref(),
-            )
-            .await
-        }
+        Verb::Search(wanted) => match wanted.index {
+            Some(index) => log::search_index(view, index).await,
+            None => log::search(view, wanted).await,
+        },
         Verb::Tasks(TasksVerb::List {
             status,
             assigned_to,
@@ -103,7 +94,7 @@ pub(crate) async fn open(common: &Common, mode: OpenMode) -> Result<SqliteStateS
         .busy_timeout(common.timeout);
     let store = SqliteStateStore::open(&common.db, options)
         .await
-        .map_err(|error| Failure::from(error).opening(&common.db))?;
+        .map_err(|error| Failure::opening(error, &common.db))?;
     Ok(store.try_with_prefix(&common.prefix)?)
 }
 

@@ -151,7 +151,7 @@ fn lists_are_documents_of_the_librarys_own_records() {
     ];
     for (verb, expected) in cases {
         let page = place.json(verb);
-        assert_eq!(keys(&page), ["items", "next"]);
+        assert_eq!(keys(&page), ["end", "items", "next"]);
         let mut expected = [expected, &record].concat();
         expected.sort_unstable();
         assert_eq!(keys(&page["items"][0]), expected, "{verb:?}");

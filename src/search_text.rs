@@ -1,0 +1,453 @@
+//! The words of a text, in the form in which the full-text index finds them.
+//!
+//! FTS5's tokenizer takes a stretch of letters and digits for a word. In a terminal's output the letters of an escape
+//! sequence stand beside the words, in JSON those of `\n`; Chinese, Japanese, Korean or Thai put no space between theirs.
+//! What is indexed and what is searched for both pass through here.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use unicode_normalization::{UnicodeNormalization, is_nfkc};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+use unicode_script::{Script, UnicodeScript};
+
+/// Bytes above which a stretch without a space may be data, such as a picture in base64.
+const LONGEST_RUN: usize = 256;
+/// The average length of the parts of such a stretch, between `/`, `-`, `_` and `+`: a path's are shorter, those of random
+/// base64 are 21 to 32 bytes long.
+const LONGEST_PART: usize = 16;
+/// How deep JSON within a string of JSON is read.
+const NESTED_JSON: usize = 4;
+/// How many beginnings of JSON that is none are tried in one text.
+const FALSE_STARTS: usize = 16;
+
+/// Returns the words of a text; `None` where the text itself serves.
+pub(crate) fn searchable(text: &str) -> Option<String> {
+    if is_plain(text) {
+        return None;
+    }
+    let words = decode_json(text, NESTED_JSON);
+    let words = strip_escapes(&words);
+    let words = without_data(&spaced(&words));
+    (words != text).then_some(words)
+}
+
+/// Returns whether the tokenizer takes the character for a part of a word.
+pub(crate) fn is_word_character(character: char) -> bool {
+    character.is_alphanumeric() || is_symbol(character)
+}
+
+/// One look at each byte, which is all that plain English costs.
+fn is_plain(text: &str) -> bool {
+    let mut run = 0;
+    text.bytes().all(|byte| {
+        run = if is_data(byte) { run + 1 } else { 0 };
+        byte.is_ascii() && byte != b'\x1b' && byte != b'\\' && run <= LONGEST_RUN
+    })
+}
+
+/// Takes escape sequences out. A word that one stands in the middle of is found whole, and by its parts: whether a
+/// terminal shows them apart depends on the sequence.
+fn strip_escapes(text: &str) -> Cow<'_, str> {
+    // Control sequences begin with ESC, or with one of the control characters from U+0080 on.
+    if !text.contains(|character| matches!(character, '\x1b' | '\u{80}'..='\u{9f}')) {
+        return Cow::Borrowed(text);
+    }
+    // The parser knows only the form that begins with ESC.
+    let text: String = text
+        .chars()
+        .flat_map(|character| match character {
+            '\u{80}'..='\u{9f}' => ['\x1b', char::from(character as u8 - 0x40)]
+                .into_iter()
+                .take(2),
+            other => [other, other].into_iter().take(1),
+        })
+        .collect();
+    let mut whole = String::with_capacity(text.len());
+    // The word at the end of `whole`, in parts, where an escape sequence stood in it.
+    let mut parts: Vec<String> = Vec::new();
+    for piece in anstream::adapter::strip_str(&text) {
+        let is_glued = whole.chars().next_back().is_some_and(is_word_character)
+            && piece.chars().next().is_some_and(is_word_character);
+        if is_glued {
+            if parts.is_empty() {
+                parts.push(last_word(&whole).to_owned());
+            }
+            parts.push(first_word(piece).to_owned());
+        }
+        let goes_on = is_glued && first_word(piece).len() == piece.len();
+        if !parts.is_empty() && !goes_on {
+            let rest = if is_glued {
+                let (end, rest) = piece.split_at(first_word(piece).len());
+                whole.push_str(end);
+                rest
+            } else {
+                piece
+            };
+            push_parts(&mut whole, &mut parts);
+            whole.push_str(rest);
+        } else {
+            whole.push_str(piece);
+        }
+    }
+    push_parts(&mut whole, &mut parts);
+    Cow::Owned(whole)
+}
+
+fn push_parts(whole: &mut String, parts: &mut Vec<String>) {
+    for part in parts.drain(..) {
+        whole.push(' ');
+        whole.push_str(&part);
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    let end = text.find(|character| !is_word_character(character));
+    &text[..end.unwrap_or(text.len())]
+}
+
+fn last_word(text: &str) -> &str {
+    let start = text
+        .char_indices()
+        .rev()
+        .take_while(|(_, character)| is_word_character(*character))
+        .last();
+    start.map_or("", |(index, _)| &text[index..])
+}
+
+/// Decodes the strings of whatever JSON the text holds, one a line; the rest stays as it is.
+fn decode_json(text: &str, levels: usize) -> Cow<'_, str> {
+    if levels == 0 || !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = String::new();
+    let mut rest = text;
+    let mut false_starts = 0;
+    while let Some(start) = json_start(rest, rest.len() == text.len()) {
+        let (before, json) = rest.split_at(start);
+        decoded.push_str(before);
+        let length = json_length(json);
+        if length == 0 {
+            false_starts += 1;
+            // An opening bracket is one byte.
+            decoded.push_str(&json[..1]);
+            rest = &json[1..];
+            if false_starts == FALSE_STARTS {
+                break;
+            }
+        } else {
+            decode_strings(&json[..length], levels, &mut decoded);
+            rest = &json[length..];
+        }
+    }
+    decoded.push_str(rest);
+    Cow::Owned(decoded)
+}
+
+/// Returns where JSON may begin: with a bracket, or where the whole text is one, with a string.
+fn json_start(text: &str, is_whole: bool) -> Option<usize> {
+    let blank = text.len() - text.trim_start().len();
+    if is_whole && text[blank..].starts_with('"') {
+        return Some(blank);
+    }
+    text.find(['{', '['])
+}
+
+/// Returns the bytes of the JSON value that a text begins with; 0 where it is none.
+fn json_length(text: &str) -> usize {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    match values.next() {
+        Some(Ok(_)) => values.byte_offset(),
+        _ => 0,
+    }
+}
+
+/// Writes valid JSON with its strings decoded, each in a line of its own.
+fn decode_strings(json: &str, levels: usize, decoded: &mut String) {
+    let mut rest = json;
+    while let Some(start) = rest.find('"') {
+        let (before, literal) = rest.split_at(start);
+        decoded.push_str(before);
+        let length = literal_length(literal);
+        let (literal, after) = literal.split_at(length);
+        decoded.push('\n');
+        match serde_json::from_str::<String>(literal) {
+            Ok(text) => decoded.push_str(&decode_json(&text, levels - 1)),
+            // Half of a surrogate pair, for one.
+            Err(_) => decoded.push_str(literal),
+        }
+        decoded.push('\n');
+        rest = after;
+    }
+    decoded.push_str(rest);
+}
+
+/// Returns the bytes of the string literal that a text begins with.
+fn literal_length(text: &str) -> usize {
+    let mut is_escaped = false;
+    for (index, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return index + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// How the tokenizer, and a person, read a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// A part of a longer word.
+    Letter,
+    /// A word by itself: a symbol, or a character of a script that puts no space between words.
+    Single,
+    /// Between words.
+    Gap,
+    /// Never a word, although the tokenizer takes it for one: lines and bars that programs draw.
+    Drawing,
+}
+
+impl Reading {
+    fn of(character: char) -> Self {
+        match character {
+            // Combining accents belong to the letter before, for the tokenizer too.
+            '\u{300}'..='\u{36f}' => Self::Letter,
+            // Lines, blocks, braille.
+            '\u{2500}'..='\u{259f}' | '\u{2800}'..='\u{28ff}' => Self::Drawing,
+            _ if character.is_ascii_alphanumeric() => Self::Letter,
+            _ if character.is_ascii() => Self::Gap,
+            _ if is_symbol(character) => Self::Single,
+            _ if !is_token(character) => Self::Gap,
+            _ if writes_without_spaces(character.script()) => Self::Single,
+            _ => Self::Letter,
+        }
+    }
+}
+
+fn is_symbol(character: char) -> bool {
+    !character.is_ascii() && character.general_category() == GeneralCategory::OtherSymbol
+}
+
+/// Returns whether the tokenizer takes it for a part of a word: its categories are `L* N* Co So` (migration 0008).
+fn is_token(character: char) -> bool {
+    use GeneralCategory as Category;
+    matches!(
+        character.general_category(),
+        Category::UppercaseLetter
+            | Category::LowercaseLetter
+            | Category::TitlecaseLetter
+            | Category::ModifierLetter
+            | Category::OtherLetter
+            | Category::DecimalNumber
+            | Category::LetterNumber
+            | Category::OtherNumber
+            | Category::PrivateUse
+            | Category::OtherSymbol
+    )
+}
+
+/// Returns whether words aren't parted by spaces in this script, or, as in Korean, carry their particles without one.
+fn writes_without_spaces(script: Script) -> bool {
+    matches!(
+        script,
+        Script::Han
+            | Script::Hiragana
+            | Script::Katakana
+            | Script::Hangul
+            | Script::Bopomofo
+            | Script::Yi
+            | Script::Nushu
+            | Script::Tangut
+            | Script::Thai
+            | Script::Lao
+            | Script::Khmer
+            | Script::Myanmar
+            | Script::Tibetan
+            | Script::Tai_Le
+            | Script::New_Tai_Lue
+            | Script::Tai_Tham
+            | Script::Tai_Viet
+            | Script::Javanese
+            | Script::Balinese
+    )
+}
+
+/// Puts spaces around what is a word by itself, and takes drawings out. Letters that have several spellings (composed,
+/// of full or half width) get one.
+fn spaced(text: &str) -> String {
+    let mut words = Words::default();
+    let mut run = String::new();
+    for character in text.chars() {
+        let is_letter = !character.is_ascii() && character.is_alphanumeric();
+        if is_letter || unicode_normalization::char::is_combining_mark(character) {
+            run.push(character);
+            continue;
+        }
+        words.push_run(&mut run);
+        words.push(character);
+    }
+    words.push_run(&mut run);
+    words.text
+}
+
+#[derive(Default)]
+struct Words {
+    text: String,
+    last: Option<Reading>,
+}
+
+impl Words {
+    fn push_run(&mut self, run: &mut String) {
+        if is_nfkc(run) {
+            run.chars().for_each(|character| self.push(character));
+        } else {
+            run.nfkc().for_each(|character| self.push(character));
+        }
+        run.clear();
+    }
+
+    fn push(&mut self, character: char) {
+        let reading = Reading::of(character);
+        if reading == Reading::Drawing {
+            // One gap for the whole drawing.
+            if self.last != Some(Reading::Drawing) {
+                self.text.push(' ');
+            }
+        } else {
+            let is_parted = matches!(
+                (self.last, reading),
+                (Some(Reading::Letter), Reading::Single)
+                    | (Some(Reading::Single), Reading::Letter | Reading::Single)
+            );
+            if is_parted {
+                self.text.push(' ');
+            }
+            self.text.push(character);
+        }
+        self.last = Some(reading);
+    }
+}
+
+/// Returns whether a byte may be one of base64.
+fn is_data(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_')
+}
+
+/// Leaves long stretches of base64 out: nobody searches for a part of one, and each would be a word of its own.
+fn without_data(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let run = rest.bytes().take_while(|byte| is_data(*byte)).count();
+        let parts = 1 + rest[..run]
+            .bytes()
+            .filter(|byte| !byte.is_ascii_alphanumeric())
+            .count();
+        // Data has digits among its letters.
+        let has = |class: fn(&u8) -> bool| rest[..run].bytes().any(|byte| class(&byte));
+        let is_left_out = run > LONGEST_RUN
+            && run / parts > LONGEST_PART
+            && has(u8::is_ascii_digit)
+            && has(u8::is_ascii_alphabetic);
+        kept.push_str(if is_left_out { " " } else { &rest[..run] });
+        let after = &rest[run..];
+        let gap = after.bytes().position(is_data).unwrap_or(after.len());
+        kept.push_str(&after[..gap]);
+        rest = &after[gap..];
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::searchable;
+
+    fn words(text: &str) -> String {
+        searchable(text).unwrap_or_else(|| text.to_owned())
+    }
+
+    #[test]
+    fn what_the_tokenizer_reads_right_is_left_as_it_is() {
+        for text in [
+            "",
+            "plain English, with (punctuation) and C:\\paths\\new",
+            "Größe, naïve, Привет мир, Ελληνικά, שלום, مرحبا",
+            "✅ done",
+            "{\"a\": \"no escapes\", \"b\": [1.50, true]}",
+            "…“quotes” – and\u{a0}dashes",
+        ] {
+            assert_eq!(searchable(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn characters_of_scripts_without_spaces_and_symbols_are_words() {
+        assert_eq!(words("youer服务端"), "youer 服 务 端");
+        assert_eq!(words("서버를 재시작"), "서 버 를 재 시 작");
+        assert_eq!(words("done✅🚀!"), "done ✅ 🚀!");
+        // Half and full width, composed and not, are spelled alike.
+        assert_eq!(words("ｻｰﾊﾞｰ"), words("サーバー"));
+        assert_eq!(words("ＡＢＣ"), "ABC");
+    }
+
+    #[test]
+    fn drawings_and_data_are_no_words() {
+        assert_eq!(words("┌──┐a│b ⠋⠙ 50% ███░░"), " a b   50%  ");
+        let data = "q8Zk1Lx0vT3mB7nY".repeat(20);
+        assert_eq!(words(&format!("image {data} end")), "image   end");
+        let path = "some/path-of_words/".repeat(30);
+        assert_eq!(searchable(&path), None);
+    }
+
+    #[test]
+    fn escape_sequences_hide_no_word() {
+        for text in [
+            "\x1b[1;31merror\x1b[0m",
+            "\x1b]8;;https://example.org\x1b\\error\x1b]8;;\x07",
+            "\x1b(Berror\x1b(0",
+            "\x1b[2K\x1b[1Gerror\x1b[K",
+            "\u{9b}31merror\u{9b}m",
+        ] {
+            assert_eq!(words(text).trim(), "error", "{text:?}");
+        }
+        assert_eq!(words("er\x1b[1mr\x1b[0mor now"), "error er r or now");
+        assert_eq!(words("50\x1b[Kdone"), "50done 50 done");
+    }
+
+    #[test]
+    fn strings_of_json_are_decoded_at_every_level() {
+        let found = |text: &str| {
+            words(text)
+                .split(|character: char| !character.is_alphanumeric())
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(r#"{"k\ney":"one\ntwo"}"#), ["k", "ey", "one", "two"]);
+        assert_eq!(found(r#""caf\u00e9""#), ["café"]);
+        assert_eq!(
+            found(r#"INFO [x] {"a":"{\"b\":\"c\\nd\"}", "e":1.50}"#),
+            ["INFO", "x", "a", "b", "c", "d", "e", "1", "50"]
+        );
+        assert_eq!(found(r#"{"a":"\u001b[31mred\u001b[0m"}"#), ["a", "red"]);
+        assert_eq!(
+            found("{\"a\":\"x\\ny\"}\n{\"b\":\"\\tz\"}"),
+            ["a", "x", "y", "b", "z"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_words_and_its_words_are_their_own(text in "(\\PC|[\\x00-\\x1f\"\\\\{}\\[\\]]|服|✅|\\x1b\\[[0-9]{0,2}m){0,60}") {
+            let once = words(&text);
+            // JSON may hold JSON: what is left of the rest is stable.
+            if !text.contains('\\') && !text.contains('\x1b') && !text.contains(|c| ('\u{80}'..='\u{9f}').contains(&c)) {
+                prop_assert_eq!(words(&once), once);
+            }
+        }
+    }
+}
