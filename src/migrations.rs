@@ -202,6 +202,53 @@ pub(crate) fn applied(
         .collect())
 }
 
+/// Returns why a database with these migrations can't be worked with yet; `None` where it has all.
+pub(crate) fn lacks(applied: &[AppliedMigration]) -> Option<String> {
+    let pending = pending(applied);
+    if pending.is_empty() {
+        None
+    } else if applied.is_empty() {
+        Some("it has no schema".into())
+    } else {
+        let versions: Vec<_> = pending
+            .iter()
+            .map(|migration| migration.version.to_string())
+            .collect();
+        Some(format!("migrations {} are missing", versions.join(", ")))
+    }
+}
+
+/// Refuses a database that a newer version of this crate has migrated.
+///
+/// # Errors
+/// `NewerDatabase`.
+pub(crate) fn refuse_newer(applied: &[AppliedMigration]) -> Result<(), StateStoreError> {
+    let supported = last_version();
+    match applied.last() {
+        Some(last) if last.version > supported => Err(StateStoreError::NewerDatabase {
+            database: last.version,
+            supported,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Checks on an open connection that the schema is still whole.
+///
+/// # Errors
+/// `NotInitialized` or `NewerDatabase`.
+pub(crate) fn require_whole(connection: &mut SqliteConnection) -> Result<(), StateStoreError> {
+    let applied = match applied(connection) {
+        Err(StateStoreError::DatabaseError(error)) if error.lacks_schema() => Vec::new(),
+        applied => applied?,
+    };
+    refuse_newer(&applied)?;
+    match lacks(&applied) {
+        Some(reason) => Err(StateStoreError::NotInitialized { reason }),
+        None => Ok(()),
+    }
+}
+
 /// Checks that each migration was applied from the text that this version has. Until the first release a text may still be
 /// edited; a file that an older one made is refused instead of half fitting.
 ///

@@ -1,14 +1,15 @@
 //! Connections to the database file: the store's own, which one owner at a time holds, and deadpool's for the application.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_diesel::sqlite::{Hook, HookError, Manager, Pool, Runtime};
 use diesel::prelude::*;
 
-use super::file::{Access, DatabaseFile};
+use super::file::{Access, DatabaseFile, FileIdentity};
 use super::options::StoreOptions;
 use super::pragma::{self, Role};
 use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
+use crate::migrations;
 
 /// A connection of the store's own.
 ///
@@ -21,6 +22,24 @@ pub(super) struct OwnConnection {
     waits: bool,
     /// What a caller's closure must leave as it was.
     settings: String,
+    /// Which file the log is that this connection writes to, once that is known.
+    log: Option<FileIdentity>,
+    /// What SQLite says of others' commits, when the schema was last looked at by a write.
+    data_version: Option<i64>,
+    /// When the schema was last looked at by a read.
+    schema_seen: Option<Instant>,
+}
+
+/// How often a read connection looks whether another process has changed the schema.
+const SCHEMA_CHECK: Duration = Duration::from_millis(100);
+
+/// Opens the file that was located, and no other that has been put in its place.
+fn establish(file: &DatabaseFile, access: Access) -> Result<SqliteConnection, StateStoreError> {
+    file.check_place()?;
+    let connection = SqliteConnection::establish(&file.uri(access));
+    // First: that another file could not be opened is not the news.
+    file.check_place()?;
+    Ok(connection?)
 }
 
 impl OwnConnection {
@@ -31,7 +50,7 @@ impl OwnConnection {
         role: Role,
         busy_timeout: Duration,
     ) -> Result<Self, StateStoreError> {
-        let mut connection = SqliteConnection::establish(&file.uri(Access::ReadWrite))?;
+        let mut connection = establish(file, Access::ReadWrite)?;
         pragma::configure(&mut connection, role, busy_timeout)?;
         let settings = pragma::settings(&mut connection)?;
         Ok(Self {
@@ -39,7 +58,64 @@ impl OwnConnection {
             busy_timeout,
             waits: true,
             settings,
+            log: None,
+            data_version: None,
+            schema_seen: None,
         })
+    }
+
+    /// Checks after a commit that the file, and the log that this connection writes to, are still at their paths.
+    ///
+    /// # Errors
+    /// `DatabaseMoved`.
+    pub(super) fn check_place(&mut self, file: &DatabaseFile) -> Result<(), StateStoreError> {
+        file.check_place()?;
+        let found = file.log_identity();
+        if self.log.is_none() {
+            // SQLite removes a log only when the last connection is closed, so it stays while this one is open.
+            self.log = found;
+        } else if self.log != found {
+            return Err(file.lose_log());
+        }
+        Ok(())
+    }
+
+    /// Checks in an open transaction that the schema is still whole, if anybody else has committed since the last time.
+    ///
+    /// # Errors
+    /// `NotInitialized` or `NewerDatabase`.
+    pub(super) fn check_schema_of_transaction(
+        connection: &mut SqliteConnection,
+        seen: &mut Option<i64>,
+    ) -> Result<(), StateStoreError> {
+        let version = pragma::data_version(connection)?;
+        if *seen != Some(version) {
+            migrations::require_whole(connection)?;
+            *seen = Some(version);
+        }
+        Ok(())
+    }
+
+    /// Takes out what the last transaction saw of others' commits, to be put back after the next.
+    pub(super) fn data_version(&mut self) -> &mut Option<i64> {
+        &mut self.data_version
+    }
+
+    /// Checks that the schema is still whole, from time to time. A write looks each time; a read by key takes no longer
+    /// than the look.
+    ///
+    /// # Errors
+    /// `NotInitialized` or `NewerDatabase`.
+    pub(super) fn check_schema(&mut self, now: Instant) -> Result<(), StateStoreError> {
+        if self
+            .schema_seen
+            .is_some_and(|seen| now - seen < SCHEMA_CHECK)
+        {
+            return Ok(());
+        }
+        migrations::require_whole(&mut self.connection)?;
+        self.schema_seen = Some(now);
+        Ok(())
     }
 
     /// Runs work on the connection. `may_wait` says whether this thread may wait for a lock.
@@ -76,7 +152,7 @@ pub(super) fn connect(
     access: Access,
     busy_timeout: Duration,
 ) -> Result<SqliteConnection, StateStoreError> {
-    let mut connection = SqliteConnection::establish(&file.uri(access))?;
+    let mut connection = establish(file, access)?;
     pragma::set_busy_timeout(&mut connection, busy_timeout)?;
     Ok(connection)
 }

@@ -2,22 +2,33 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::options::OpenMode;
+use super::options::{OpenMode, StoreOptions};
 use crate::error::{DatabaseError, StateStoreError};
 
-/// A database file that exists, by a path that can't mean anything else to SQLite.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A database file that exists, by a path that can't mean anything else to SQLite. Clones watch the same file.
+#[derive(Debug, Clone)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
     text: String,
+    identity: FileIdentity,
+    has_moved: Arc<AtomicBool>,
+    /// Whether the log beside the file was looked at, and is its own.
+    has_own_log: Arc<AtomicBool>,
 }
 
-/// Which file it is, whatever path leads there: device and inode, where there are such.
+/// Which file it is, whatever path leads there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct FileIdentity(#[cfg(unix)] (u64, u64), #[cfg(not(unix))] PathBuf);
+pub(super) enum FileIdentity {
+    /// Device and inode.
+    Inode(u64, u64),
+    /// The file system has no numbers that stay: the path stands for the file, and that it was moved can't be told.
+    Path(PathBuf),
+}
 
 /// What a URI's path may hold unescaped.
 const URI_PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -31,7 +42,8 @@ impl DatabaseFile {
     ///
     /// The file is never opened where it exists: closing it would drop the locks that SQLite holds in this process
     /// (<https://www.sqlite.org/howtocorrupt.html>, section 2.2). The caller holds the process-wide creation lock.
-    pub(super) fn locate(path: &Path, mode: OpenMode) -> Result<Self, StateStoreError> {
+    pub(super) fn locate(path: &Path, options: &StoreOptions) -> Result<Self, StateStoreError> {
+        let mode = options.mode;
         let refuse = |reason: String| Err(StateStoreError::invalid("path", reason));
         let Some(text) = path.to_str() else {
             return refuse(format!("{} is not UTF-8", path.display()));
@@ -71,10 +83,27 @@ impl DatabaseFile {
             Ok(metadata) if !metadata.is_file() => {
                 return refuse(format!("{} is not a regular file", path.display()));
             }
+            Ok(metadata) if names_of(&metadata) > 1 && !options.allow_hard_links => {
+                return refuse(format!(
+                    "{} is a file with {} names (hard links): SQLite keeps its log beside one of them, so that what is \
+                     written by another name damages it; remove the other names, or set StoreOptions::allow_hard_links",
+                    path.display(),
+                    names_of(&metadata)
+                ));
+            }
             Ok(_) => {}
             Err(error)
                 if error.kind() == std::io::ErrorKind::NotFound && mode == OpenMode::Create =>
             {
+                // SQLite would remove it, and with it the only trace of what was committed last.
+                let mut log = path.as_os_str().to_owned();
+                log.push("-wal");
+                if size(Path::new(&log)) > 0 {
+                    return Err(StateStoreError::ForeignWal {
+                        path: log.into(),
+                        reason: "its own file is gone".into(),
+                    });
+                }
                 create_file(&path).map_err(|error| cannot_open(&path, error))?;
             }
             Err(error) => return Err(cannot_open(&path, error)),
@@ -82,23 +111,72 @@ impl DatabaseFile {
         let Some(text) = path.to_str().map(str::to_owned) else {
             return refuse(format!("{} is not UTF-8", path.display()));
         };
-        Ok(Self { path, text })
+        let identity = FileIdentity::of(&path, look(&path)?, look(&path)?);
+        Ok(Self {
+            path,
+            text,
+            identity,
+            has_moved: Arc::default(),
+            has_own_log: Arc::default(),
+        })
+    }
+
+    /// Checks that the file is still at its path: neither deleted, renamed, replaced nor put behind a symbolic link. Once it
+    /// isn't, it never is again.
+    ///
+    /// # Errors
+    /// `DatabaseMoved`.
+    pub(super) fn check_place(&self) -> Result<(), StateStoreError> {
+        let is_there = match self.identity {
+            FileIdentity::Inode(device, inode) => {
+                look(&self.path).is_ok_and(|found| found == Some((device, inode)))
+            }
+            FileIdentity::Path(_) => true,
+        };
+        if !is_there {
+            self.has_moved.store(true, Ordering::Release);
+        }
+        self.refuse_moved()
+    }
+
+    /// Refuses a file of which it was seen that it moved; looks at nothing.
+    pub(super) fn refuse_moved(&self) -> Result<(), StateStoreError> {
+        if self.has_moved.load(Ordering::Acquire) {
+            return Err(StateStoreError::DatabaseMoved {
+                path: self.path.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns which file the log is; `None` where there is none.
+    pub(super) fn log_identity(&self) -> Option<FileIdentity> {
+        let path = self.beside("-wal");
+        let (device, inode) = look(&path).ok().flatten()?;
+        Some(FileIdentity::Inode(device, inode))
+    }
+
+    /// Takes note that the log is no longer the one that was written to: what stands in it is as good as gone.
+    pub(super) fn lose_log(&self) -> StateStoreError {
+        self.has_moved.store(true, Ordering::Release);
+        StateStoreError::DatabaseMoved {
+            path: self.beside("-wal"),
+        }
+    }
+
+    /// Returns the path of a file that SQLite, or the store, keeps beside this one.
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.as_os_str().to_owned();
+        path.push(suffix);
+        path.into()
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    #[cfg(unix)]
-    pub(super) fn identity(&self) -> Result<FileIdentity, StateStoreError> {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = fs::metadata(&self.path).map_err(|error| cannot_open(&self.path, error))?;
-        Ok(FileIdentity((metadata.dev(), metadata.ino())))
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn identity(&self) -> Result<FileIdentity, StateStoreError> {
-        Ok(FileIdentity(self.path.clone()))
+    pub(super) fn identity(&self) -> &FileIdentity {
+        &self.identity
     }
 
     /// Takes the rights of others away, which a file made by another program may leave them.
@@ -125,11 +203,34 @@ impl DatabaseFile {
 
     /// Returns whether a log or a journal lies beside the file.
     pub(super) fn has_log(&self) -> bool {
-        ["-wal", "-journal"].into_iter().any(|suffix| {
-            let mut path = self.path.as_os_str().to_owned();
-            path.push(suffix);
-            Path::new(&path).exists()
-        })
+        ["-wal", "-journal"]
+            .into_iter()
+            .any(|suffix| self.beside(suffix).exists())
+    }
+
+    /// Returns the bytes of the file, and of the log beside it.
+    pub(super) fn sizes(&self) -> (u64, u64) {
+        (size(&self.path), size(&self.beside("-wal")))
+    }
+
+    /// Does the check of the log, unless it was done: once for as long as the file is open.
+    pub(super) fn check_log_once(
+        &self,
+        check: impl FnOnce() -> Result<(), StateStoreError>,
+    ) -> Result<(), StateStoreError> {
+        if !self.has_own_log.load(Ordering::Acquire) {
+            check()?;
+            self.has_own_log.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Names a log that isn't this file's.
+    pub(super) fn foreign_log(&self, reason: impl Into<String>) -> StateStoreError {
+        StateStoreError::ForeignWal {
+            path: self.beside("-wal"),
+            reason: reason.into(),
+        }
     }
 
     /// Returns a URI, so that SQLite never creates the file and reads nothing in its name as syntax
@@ -140,6 +241,7 @@ impl DatabaseFile {
         let mode = match access {
             Access::ReadWrite => "rw",
             Access::ReadOnly => "ro",
+            Access::WithoutLog => "ro&immutable=1",
         };
         format!("file://{slash}{path}?mode={mode}")
     }
@@ -150,24 +252,105 @@ impl DatabaseFile {
 pub(super) enum Access {
     ReadWrite,
     ReadOnly,
+    /// The file alone, whatever log lies beside it; only for what no writer changes.
+    WithoutLog,
 }
 
 fn cannot_open(path: &Path, error: std::io::Error) -> StateStoreError {
     StateStoreError::DatabaseError(DatabaseError::of_system(path, &error)).during("open")
 }
 
+impl FileIdentity {
+    /// Returns the identity of a file that was looked at twice.
+    fn of(path: &Path, once: Option<(u64, u64)>, twice: Option<(u64, u64)>) -> Self {
+        match once {
+            Some((device, inode)) if once == twice => Self::Inode(device, inode),
+            _ => {
+                static WARNED: Once = Once::new();
+                WARNED.call_once(|| {
+                    tracing::warn!(
+                        "the file system gives files no lasting numbers: a database that is moved while it is open is not noticed"
+                    );
+                });
+                Self::Path(path.to_owned())
+            }
+        }
+    }
+}
+
+/// Returns the bytes of a file; 0 where there is none.
+fn size(path: &Path) -> u64 {
+    fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Returns device and inode of what is at a path, without following a symbolic link; `None` where there are no such.
 #[cfg(unix)]
-fn create_directories(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+fn look(path: &Path) -> Result<Option<(u64, u64)>, StateStoreError> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::symlink_metadata(path).map_err(|error| cannot_open(path, error))?;
+    Ok(Some((metadata.dev(), metadata.ino())))
 }
 
 #[cfg(not(unix))]
+fn look(_: &Path) -> Result<Option<(u64, u64)>, StateStoreError> {
+    Ok(None)
+}
+
+#[cfg(unix)]
+fn names_of(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(metadata)
+}
+
+#[cfg(not(unix))]
+fn names_of(_: &fs::Metadata) -> u64 {
+    1
+}
+
+/// Creates a directory, and those above it that are missing, so that they outlive a power cut: a new name is in the
+/// directory above.
 fn create_directories(path: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(path)
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|directory| !directory.as_os_str().is_empty() && !directory.exists())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    missing
+        .iter()
+        .try_for_each(|directory| sync_directory(directory.parent()))
+}
+
+/// Writes the names in a directory to the disk.
+#[cfg(unix)]
+#[allow(clippy::disallowed_methods)] // A directory is no database.
+fn sync_directory(path: Option<&Path>) -> std::io::Result<()> {
+    let path = path.filter(|path| !path.as_os_str().is_empty());
+    let synced = fs::File::open(path.unwrap_or(Path::new("."))).and_then(|file| file.sync_all());
+    match synced {
+        // Some file systems know no such thing, and a directory may be open to pass through, but not to read.
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::InvalidInput
+                    | std::io::ErrorKind::Unsupported
+                    | std::io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: Option<&Path>) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Creates the file unless another process was faster; the -wal and -shm files inherit its mode.
@@ -178,6 +361,27 @@ fn create_file(path: &Path) -> std::io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.map(drop),
+        created => {
+            drop(created?);
+            sync_directory(path.parent())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::FileIdentity;
+
+    #[test]
+    fn a_file_whose_numbers_change_by_themselves_is_known_by_its_path() {
+        let path = Path::new("state.db");
+        let of = |once, twice| FileIdentity::of(path, once, twice);
+        assert_eq!(of(Some((1, 2)), Some((1, 2))), FileIdentity::Inode(1, 2));
+        for other in [Some((1, 3)), Some((2, 2)), None] {
+            assert_eq!(of(Some((1, 2)), other), FileIdentity::Path(path.into()));
+        }
+        assert_eq!(of(None, None), FileIdentity::Path(path.into()));
     }
 }

@@ -135,15 +135,16 @@ impl Handle {
             let (result, took) = reader.run(false, is_short, &mut work);
             yield_after(took, self.has_company()).await;
             if !matches!(result, Err(StateStoreError::Busy { .. })) {
-                return result.map_err(|error| error.during(operation));
+                return self.database.explain(operation, result).await;
             }
             // This thread may not wait for the lock; one of the blocking pool may.
             reader = readers.acquire(operation).await?;
         }
-        self.database
+        let result = self
+            .database
             .blocking(move |_| reader.run(true, is_short, &mut work).0)
-            .await
-            .map_err(|error| error.during(operation))
+            .await;
+        self.database.explain(operation, result).await
     }
 
     /// Runs a caller's closure in a read transaction: one snapshot.
@@ -166,10 +167,11 @@ impl Handle {
             .readers
             .acquire(operation)
             .await?;
-        self.database
+        let result = self
+            .database
             .blocking(move |database| reader.run_closure(database.id, work))
-            .await
-            .map_err(|error| error.during(operation))
+            .await;
+        self.database.explain(operation, result).await
     }
 
     /// Writes, through the queue.
@@ -194,7 +196,8 @@ impl Handle {
                 .blocking(move |_| checkpointer.make_room())
                 .await?;
         }
-        self.database.submit(operation, kind, work).await
+        let result = self.database.submit(operation, kind, work).await;
+        self.database.explain(operation, result).await
     }
 
     /// Works on the search index as a whole.
@@ -237,9 +240,12 @@ impl Handle {
 
     fn enter(&self, operation: &'static str) -> Result<SemaphorePermit<'_>, StateStoreError> {
         refuse_reentry(self.database.id, operation)?;
-        self.calls
+        let call = self
+            .calls
             .try_acquire()
-            .map_err(|_| StateStoreError::Closed)
+            .map_err(|_| StateStoreError::Closed)?;
+        self.database.file.refuse_moved()?;
+        Ok(call)
     }
 
     fn leave(&self) {

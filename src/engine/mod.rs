@@ -10,6 +10,7 @@ mod connection;
 mod database;
 mod file;
 mod handle;
+mod identity;
 mod observer;
 mod options;
 mod pragma;

@@ -57,6 +57,7 @@ pub struct StoreOptions {
     pub(crate) wal_limit: u64,
     pub(crate) inline_budget: Duration,
     pub(crate) mode: OpenMode,
+    pub(crate) allow_hard_links: bool,
     pub(crate) compression: Compression,
     pub(crate) limits: Limits,
     pub(crate) clock: SharedClock,
@@ -74,6 +75,7 @@ impl Default for StoreOptions {
             wal_limit: 1024 * 1024 * 1024,
             inline_budget: Duration::from_micros(500),
             mode: OpenMode::default(),
+            allow_hard_links: false,
             compression: Compression {
                 enabled: false,
                 threshold: 1024,
@@ -150,6 +152,15 @@ impl StoreOptions {
     #[must_use]
     pub fn mode(mut self, mode: OpenMode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Sets whether a file with more than one name (hard links) is opened (no). SQLite keeps its log beside the name by which
+    /// the file is opened: who opens it by another one reads an older state, and both together damage it
+    /// (<https://www.sqlite.org/howtocorrupt.html>, section 2.5).
+    #[must_use]
+    pub fn allow_hard_links(mut self, allowed: bool) -> Self {
+        self.allow_hard_links = allowed;
         self
     }
 

@@ -117,6 +117,29 @@ pub(super) fn page_size(connection: &mut SqliteConnection) -> QueryResult<i64> {
     read_integer(connection, "page_size")
 }
 
+/// Returns a number that differs once another connection has committed to the database
+/// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
+pub(super) fn data_version(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    DataVersion.get_result(connection)
+}
+
+/// The PRAGMA as a query that is prepared once.
+#[derive(Debug, Clone, Copy, QueryId)]
+struct DataVersion;
+
+impl QueryFragment<Sqlite> for DataVersion {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        pass.push_sql("PRAGMA data_version");
+        Ok(())
+    }
+}
+
+impl Query for DataVersion {
+    type SqlType = BigInt;
+}
+
+impl<C> RunQueryDsl<C> for DataVersion {}
+
 fn read_integer(connection: &mut SqliteConnection, name: &str) -> QueryResult<i64> {
     let value = sql::<BigInt>(&format!("(SELECT {name} FROM pragma_{name})"));
     diesel::select(value).get_result(connection)

@@ -152,7 +152,9 @@ impl Reader {
             Err(error) => return (Err(error), Duration::ZERO),
         };
         let started = Instant::now();
-        let result = connection.run(may_wait, |connection| catch_panic(|| work(connection)));
+        let result = connection
+            .check_schema(started)
+            .and_then(|()| connection.run(may_wait, |connection| catch_panic(|| work(connection))));
         let ended = Instant::now();
         self.used = Some(ended);
         let took = ended - started;
@@ -173,6 +175,7 @@ impl Reader {
         work: impl FnOnce(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
     ) -> Result<T, StateStoreError> {
         let connection = self.open()?;
+        connection.check_schema(Instant::now())?;
         let mut is_clean = false;
         let mut notes = CommitNotes::default();
         let result = connection.run(true, |connection| {

@@ -7,6 +7,7 @@ use diesel::sql_types::BigInt;
 
 use super::connection::connect;
 use super::file::{Access, DatabaseFile};
+use super::identity;
 use super::options::OpenMode;
 use super::pragma;
 use crate::error::{DatabaseFailure, MigrationError, Source, StateStoreError};
@@ -50,18 +51,7 @@ pub(crate) struct Schema {
 impl Schema {
     /// Returns why calls can't work yet; `None` where the schema is whole.
     pub(super) fn lacks(&self) -> Option<String> {
-        let pending = migrations::pending(&self.applied);
-        if pending.is_empty() {
-            None
-        } else if self.applied.is_empty() {
-            Some("it has no schema".into())
-        } else {
-            let versions: Vec<_> = pending
-                .iter()
-                .map(|migration| migration.version.to_string())
-                .collect();
-            Some(format!("migrations {} are missing", versions.join(", ")))
-        }
+        migrations::lacks(&self.applied)
     }
 
     /// Returns the migrations that the database has, by version.
@@ -87,6 +77,7 @@ pub(super) fn inspect(
     } else {
         [Access::ReadWrite, Access::ReadOnly]
     };
+    file.check_log_once(|| refuse_foreign_log(file, busy_timeout))?;
     let look = |access| {
         connect(file, access, busy_timeout).and_then(|mut connection| read(&mut connection))
     };
@@ -94,6 +85,75 @@ pub(super) fn inspect(
         // A journal that a crash left behind can only be rolled back by somebody who may write.
         Err(StateStoreError::DatabaseError(_)) => look(second),
         other => other,
+    }
+}
+
+/// What tells one database from another.
+#[derive(Debug, PartialEq, Eq)]
+struct Marks {
+    page_bytes: i64,
+    application_id: i64,
+    store_id: Option<String>,
+}
+
+fn marks(
+    file: &DatabaseFile,
+    access: Access,
+    busy_timeout: Duration,
+) -> Result<Option<Marks>, StateStoreError> {
+    let mut connection = connect(file, access, busy_timeout)?;
+    // What was made just now has everything in its log: nothing to compare.
+    if tables(&mut connection)?.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Marks {
+        page_bytes: pragma::page_size(&mut connection)?,
+        application_id: pragma::application_id(&mut connection)?,
+        store_id: identity::store_id(&mut connection)?,
+    }))
+}
+
+/// Refuses a log that another file left: a copy was put over the file, and the old log is still there. SQLite would put the
+/// pages of the log over those of the file.
+///
+/// # Errors
+/// `ForeignWal`. An older copy of the same store has the same marks, and can't be told.
+fn refuse_foreign_log(file: &DatabaseFile, busy_timeout: Duration) -> Result<(), StateStoreError> {
+    let (bytes, log_bytes) = file.sizes();
+    if log_bytes == 0 {
+        return Ok(());
+    }
+    if bytes == 0 {
+        return Err(file.foreign_log("the file is empty"));
+    }
+    let is_broken = |error: &StateStoreError| {
+        matches!(error, StateStoreError::DatabaseError(error)
+            if matches!(error.kind(), DatabaseFailure::Damaged | DatabaseFailure::NotADatabase))
+    };
+    let alone = match marks(file, Access::WithoutLog, busy_timeout) {
+        Ok(Some(marks)) => marks,
+        Err(StateStoreError::DatabaseError(error))
+            if error.kind() == DatabaseFailure::NotADatabase =>
+        {
+            return Err(file.foreign_log("the file is no database"));
+        }
+        // Torn by a crash, perhaps, and mended by the log.
+        Ok(None) | Err(_) => return Ok(()),
+    };
+    match marks(file, Access::ReadOnly, busy_timeout) {
+        // Without an id, the migrations were reverted.
+        Ok(Some(together)) if together.store_id.is_some() && together != alone => {
+            let reason = if together.store_id == alone.store_id {
+                "page size or application id differ"
+            } else {
+                "it is another store's"
+            };
+            Err(file.foreign_log(reason))
+        }
+        Err(error) if is_broken(&error) => {
+            Err(file.foreign_log(format!("with it, the database can't be read: {error}")))
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -128,15 +188,7 @@ fn read(connection: &mut SqliteConnection) -> Result<Schema, StateStoreError> {
             "it has a table {table}, but none of our migrations"
         )));
     }
-    let supported = migrations::last_version();
-    if let Some(last) = applied.last()
-        && last.version > supported
-    {
-        return Err(StateStoreError::NewerDatabase {
-            database: last.version,
-            supported,
-        });
-    }
+    migrations::refuse_newer(&applied)?;
     let has_fingerprints = has(migrations::FINGERPRINTS);
     migrations::check_fingerprints(connection, &applied, has_fingerprints)?;
     Ok(Schema {
@@ -185,6 +237,8 @@ pub(super) fn prepare(
     }
     if schema.lacks().is_some() {
         migrate(&mut connection)?;
+        // So that the file by itself says which store it is.
+        let _moved = pragma::checkpoint_passive(&mut connection);
     }
     Ok(())
 }

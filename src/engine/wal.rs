@@ -72,15 +72,17 @@ impl Checkpointer {
     }
 
     /// Takes note of how many pages a commit left in the log; moves them where that is due, on the blocking pool.
-    pub(super) fn record(self: &Arc<Self>, pages: u64) {
+    ///
+    /// Returns whether the log has begun again.
+    pub(super) fn record(self: &Arc<Self>, pages: u64) -> bool {
         let before = self.pages.swap(pages, Ordering::AcqRel);
-        if pages < before {
-            // It has begun again.
+        let has_begun_again = pages < before;
+        if has_begun_again {
             self.moved_at.store(0, Ordering::Release);
         }
         let due = self.moved_at.load(Ordering::Acquire) + CHECKPOINT_PAGES;
         if pages < due || self.is_running.swap(true, Ordering::AcqRel) {
-            return;
+            return has_begun_again;
         }
         let running = Running(Arc::clone(self));
         // A runtime that is gone drops it, and the next commit tries again.
@@ -89,6 +91,7 @@ impl Checkpointer {
                 tracing::warn!(%error, "the write-ahead log could not be moved into the database");
             }
         }));
+        has_begun_again
     }
 
     /// Returns whether the log holds as much as it may.
@@ -118,11 +121,12 @@ impl Checkpointer {
 
     fn checkpoint(&self) -> Result<(), StateStoreError> {
         let mut mover = self.lock_mover();
-        if mover.is_closed {
+        if mover.is_closed || self.file.check_place().is_err() {
+            // A log that isn't this file's any more is left alone.
             return Ok(());
         }
         let pages = self.pages.load(Ordering::Acquire);
-        self.moved_at.store(pages, Ordering::Release);
+        let moved_before = self.moved_at.swap(pages, Ordering::AcqRel);
         // Without this a log that is read all the time, by one short read after the other, would never begin again.
         let is_held = pages >= HELD_PAGES || self.is_full();
         let outcome = catch_panic(|| {
@@ -145,7 +149,11 @@ impl Checkpointer {
                 }
             })
         });
-        let outcome = outcome.inspect_err(|_| mover.connection = None)?;
+        let outcome = outcome.inspect_err(|_| {
+            mover.connection = None;
+            // The next commit tries again.
+            self.moved_at.store(moved_before, Ordering::Release);
+        })?;
         if !is_held {
             return Ok(());
         }
@@ -182,6 +190,33 @@ impl Checkpointer {
 
     fn lock_mover(&self) -> MutexGuard<'_, Mover> {
         self.mover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Moves the log on a full disk, and cuts it to nothing, so that its space can be used. `busy_timeout` is set again.
+pub(super) fn free_log_space(
+    connection: &mut SqliteConnection,
+    busy_timeout: Duration,
+) -> Result<(), StateStoreError> {
+    pragma::set_busy_timeout(connection, READER_WAIT)?;
+    let moved = pragma::checkpoint_passive(connection)
+        .and_then(|_| pragma::checkpoint_truncate(connection));
+    pragma::set_busy_timeout(connection, busy_timeout)?;
+    moved.map(drop)
+}
+
+/// The longest that closing waits for a reader or writer of another process.
+const CLOSING_WAIT: Duration = Duration::from_millis(100);
+
+/// Moves what can be moved of the log, and cuts it to nothing where nobody is in the way. What is left is safe in the log.
+pub(super) fn move_before_closing(
+    connection: &mut SqliteConnection,
+) -> Result<(), StateStoreError> {
+    pragma::checkpoint_passive(connection)?;
+    pragma::set_busy_timeout(connection, CLOSING_WAIT)?;
+    match pragma::checkpoint_truncate(connection) {
+        Ok(_) | Err(StateStoreError::Busy { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

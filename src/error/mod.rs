@@ -145,7 +145,9 @@ pub enum StateStoreError {
         /// How long it waited.
         waited: Duration,
     },
-    /// The commit failed in a way that doesn't tell whether the write is on disk: read before you write again.
+    /// The commit failed in a way that doesn't tell whether the write is on disk: read before you write again. What is read
+    /// then is what stays, also after a crash: the store has settled it before anybody hears of it. Where it can't, every
+    /// write is refused with this error, and its text says so.
     #[error(
         "{operation}: the commit failed and its outcome is unknown ({cause}): read the data before you write again"
     )]

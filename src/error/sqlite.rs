@@ -111,6 +111,17 @@ fn classify(kind: &DatabaseErrorKind, message: &str) -> Failure {
     }
 }
 
+impl DatabaseError {
+    /// Returns whether a table or column is missing that the migrations make.
+    pub(crate) fn lacks_schema(&self) -> bool {
+        let text = self.get_ref().to_string();
+        self.kind() == DatabaseFailure::Other
+            && ["no such table", "no such column", "has no column named"]
+                .iter()
+                .any(|missing| text.contains(missing))
+    }
+}
+
 impl From<diesel::ConnectionError> for StateStoreError {
     fn from(error: diesel::ConnectionError) -> Self {
         match error {

@@ -3,10 +3,11 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use descartes_state::{Revision, SaveIf, SqliteStateStore, StateStoreError};
+use descartes_state::diesel::connection::SimpleConnection;
+use descartes_state::{Revision, SaveIf, SqliteStateStore, StateStoreError, StoreOptions};
 use descartes_state_testing::{
-    HeldWriter, agent, connect, count, numbered_task, open, open_in, poll_once, polled_at_most,
-    quick, soon, until,
+    HeldWriter, TestResult, agent, connect, count, numbered_task, open, open_in, poll_once,
+    polled_at_most, quick, soon, until,
 };
 
 use super::runtimes::{assert_no_panics, use_everything, watch_for_panics};
@@ -204,4 +205,21 @@ async fn the_directory_of_a_temporary_store_goes_with_it() {
     drop(clone);
     until("the directory is gone", || !directory.exists()).await;
     assert_no_panics();
+}
+
+#[tokio::test]
+async fn closing_waits_for_no_foreign_reader_and_leaves_what_it_holds_in_the_log() -> TestResult {
+    let (_directory, store) = open(StoreOptions::default()).await;
+    store.agents().save(&agent("before")).await?;
+    let path = store.path().to_owned();
+    let mut reader = connect(&path);
+    reader.batch_execute("BEGIN; SELECT count(*) FROM agent_states;")?;
+    store.agents().save(&agent("after")).await?;
+    // The busy timeout is 30 s.
+    let closed = tokio::time::timeout(Duration::from_secs(10), store.close());
+    closed.await??;
+    reader.batch_execute("COMMIT")?;
+    let again = SqliteStateStore::new(&path, false).await?;
+    assert_eq!(again.list_agents().await?.len(), 2);
+    Ok(())
 }

@@ -6,6 +6,9 @@
 )]
 
 mod after_the_runtime;
+mod faults;
+mod foreign_log;
+mod moved;
 mod processes;
 mod wal_limit;
 mod warnings;

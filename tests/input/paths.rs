@@ -94,7 +94,7 @@ async fn a_file_in_the_place_of_a_directory_is_an_error_that_names_it() -> TestR
         .err()
         .ok_or("opened")?;
     assert!(
-        matches!(&error, StateStoreError::DatabaseError(error) if error.kind() == DatabaseFailure::CannotOpen),
+        matches!(&error, StateStoreError::DatabaseError(error) if error.kind() == DatabaseFailure::NotADirectory),
         "{error:?}"
     );
     assert!(error.to_string().contains("file"), "{error}");

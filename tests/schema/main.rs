@@ -7,4 +7,5 @@
 
 mod migrations;
 mod older_shells;
+mod other_processes;
 mod tables;

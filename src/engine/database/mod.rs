@@ -18,13 +18,12 @@ use super::connection::pool;
 use super::file::{DatabaseFile, FileIdentity};
 use super::observer::CommitObservers;
 use super::options::{Durability, OpenMode, StoreOptions};
-use super::pragma;
 use super::readers::Readers;
 use super::runtime::{AcquireTimeout, current_or, on_blocking_pool};
 use super::schema::{self, Schema};
 use super::search_index;
 use super::transaction::DatabaseId;
-use super::wal::Checkpointer;
+use super::wal::{self, Checkpointer};
 use super::writer::{Submitter, WriteKind, Writer};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
@@ -73,8 +72,8 @@ pub(super) fn open(
     directory: Option<TempDir>,
 ) -> Result<Arc<Database>, StateStoreError> {
     let lock = lock_opening();
-    let file = DatabaseFile::locate(path, options.mode)?;
-    let identity = file.identity()?;
+    let file = DatabaseFile::locate(path, options)?;
+    let identity = file.identity().clone();
     let stale = match OPEN.join(&identity, |database| database.judge(&identity, options)) {
         Joined::Database(database) => return Ok(database),
         // One that isn't joined may be held by nobody else: dropping it takes the same locks.
@@ -153,7 +152,7 @@ impl Database {
     /// Returns whether a store with these options may share this database.
     fn judge(&self, identity: &FileIdentity, options: &StoreOptions) -> Verdict {
         // The file may be gone, and its number another's.
-        if !self.file.identity().is_ok_and(|found| found == *identity) {
+        if self.file.check_place().is_err() || self.file.identity() != identity {
             return Verdict::Stale;
         }
         if self.durability == Durability::Relaxed && options.durability == Durability::Full {
@@ -233,6 +232,39 @@ impl Database {
         Ok(())
     }
 
+    /// Names the operation in an error, and finds out whether the schema is behind it: another process may have reverted
+    /// or migrated the database.
+    pub(super) async fn explain<T>(
+        self: &Arc<Self>,
+        operation: &'static str,
+        result: Result<T, StateStoreError>,
+    ) -> Result<T, StateStoreError> {
+        let error = match result {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        match &error {
+            StateStoreError::NotInitialized { .. } | StateStoreError::NewerDatabase { .. } => {
+                self.is_ready.store(false, Ordering::Release);
+            }
+            StateStoreError::DatabaseError(cause) if cause.lacks_schema() => {
+                let found = self.schema().await;
+                let reason = match found {
+                    Ok(schema) => schema.lacks(),
+                    Err(newer @ StateStoreError::NewerDatabase { .. }) => return Err(newer),
+                    // The first error says more.
+                    Err(_) => None,
+                };
+                if let Some(reason) = reason {
+                    self.is_ready.store(false, Ordering::Release);
+                    return Err(StateStoreError::NotInitialized { reason });
+                }
+            }
+            _ => {}
+        }
+        Err(error.during(operation))
+    }
+
     pub(super) async fn schema(self: &Arc<Self>) -> Result<Schema, StateStoreError> {
         self.blocking(|database| schema::inspect(&database.file, database.busy_timeout))
             .await
@@ -292,9 +324,12 @@ impl Database {
             .await;
         // One that was dropped may be closing the connections now: the writer must not open another.
         let is_closing = self.is_closing.load(Ordering::Acquire);
-        let checkpointed = if self.is_ready.load(Ordering::Acquire) && !is_closing {
+        // The log may be another file's by now.
+        let place = self.file.check_place();
+        let checkpointed = if self.is_ready.load(Ordering::Acquire) && !is_closing && place.is_ok()
+        {
             let checkpoint = |connection: &mut SqliteConnection, _: &mut CommitNotes| {
-                pragma::checkpoint_truncate(connection).map(drop)
+                wal::move_before_closing(connection)
             };
             self.submit("close", WriteKind::OutsideTransaction, checkpoint)
                 .await
@@ -309,7 +344,7 @@ impl Database {
                 Ok(())
             })
             .await;
-        match checkpointed.and(closed) {
+        match place.and(checkpointed).and(closed) {
             // The runtime is gone: the connections were closed on this thread, the last with a checkpoint of its own.
             Err(StateStoreError::Closed) => Ok(()),
             result => result,

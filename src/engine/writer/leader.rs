@@ -1,6 +1,7 @@
 //! The leader: whoever runs the queue's writes now, one group and one commit at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::SqliteConnection;
@@ -12,12 +13,13 @@ use crate::commit_notes::CommitNotes;
 use crate::engine::adaptive::{ArrivalPredictor, LatencyPredictor};
 use crate::engine::connection::OwnConnection;
 use crate::engine::file::DatabaseFile;
+use crate::engine::identity::{mark_log, settle};
 use crate::engine::observer::CommitObservers;
 use crate::engine::pragma::Role;
 use crate::engine::runtime::catch_panic;
 use crate::engine::transaction::{begin, commit, rollback};
-use crate::engine::wal::{Checkpointer, wal_pages};
-use crate::error::StateStoreError;
+use crate::engine::wal::{Checkpointer, free_log_space, wal_pages};
+use crate::error::{ErrorKind, StateStoreError};
 
 /// What every leader of a queue works with.
 pub(super) struct Context {
@@ -35,6 +37,19 @@ pub(super) struct Context {
     pub(super) returning: ArrivalPredictor,
     pub(super) checkpointer: Arc<Checkpointer>,
     pub(super) observers: CommitObservers,
+    /// Whether a commit failed whose outcome is unknown, and hasn't been settled since: nothing is written before that.
+    pub(super) is_unsettled: AtomicBool,
+    /// Whether a write found the disk full: the log may hold what is free once it is moved.
+    pub(super) needs_space: AtomicBool,
+    /// Whether the next transaction writes into the log whose it is: the log may have begun again without that.
+    pub(super) marks_log: AtomicBool,
+}
+
+impl Context {
+    /// Returns whether something has to be done first that takes its time.
+    fn has_to_recover(&self) -> bool {
+        self.is_unsettled.load(Ordering::Acquire) || self.needs_space.load(Ordering::Acquire)
+    }
 }
 
 /// The leader. There is at most one; it never awaits.
@@ -45,6 +60,8 @@ pub(super) struct Leader {
     connection: Option<OwnConnection>,
     /// A connection that can't be used again, to be closed where that may take its time.
     broken: Option<OwnConnection>,
+    /// Those whose commit failed with an unknown outcome: they are answered once it is settled.
+    unsettled: Answers,
     /// How long the last transaction took.
     took: Duration,
     /// Whether the commit was much of that.
@@ -106,6 +123,7 @@ impl Leader {
             keep_alive: Some(keep_alive),
             connection,
             broken: None,
+            unsettled: Answers::default(),
             took: Duration::ZERO,
             waits_for_disk: false,
             stage: Stage::AtWork,
@@ -114,7 +132,10 @@ impl Leader {
 
     /// Runs one group on the caller's thread if that is short, and leaves the rest to the blocking pool.
     pub(super) fn run_inline(mut self) {
-        if self.connection.is_none() || !self.context.latency.is_short() {
+        if self.connection.is_none()
+            || !self.context.latency.is_short()
+            || self.context.has_to_recover()
+        {
             return self.hand_over();
         }
         let (turn, answers) = self.take_turn(false);
@@ -147,9 +168,17 @@ impl Leader {
             self.broken = None;
             if self.connection.is_none() {
                 match self.open() {
-                    Ok(connection) => self.connection = Some(connection),
+                    Ok(connection) => {
+                        self.connection = Some(connection);
+                        self.context.marks_log.store(true, Ordering::Release);
+                    }
                     Err(error) => return self.give_up(&error),
                 }
+            }
+            if self.context.has_to_recover()
+                && let Err(error) = self.recover()
+            {
+                return self.give_up(&error);
             }
             let (turn, answers) = self.take_turn(true);
             if turn == Turn::Broken {
@@ -162,6 +191,45 @@ impl Leader {
                 None => return,
             }
         }
+    }
+
+    /// Settles a commit whose outcome is unknown, and answers those who wait for that; moves the log where the disk is full.
+    ///
+    /// # Errors
+    /// Where it can't be settled: then nothing may be written.
+    fn recover(&mut self) -> Result<(), StateStoreError> {
+        let context = Arc::clone(&self.context);
+        let Some(connection) = &mut self.connection else {
+            return Ok(());
+        };
+        if context.needs_space.load(Ordering::Acquire) {
+            let moved = connection.run(true, |connection| {
+                catch_panic(|| free_log_space(connection, context.busy_timeout))
+            });
+            match moved {
+                Ok(()) => context.needs_space.store(false, Ordering::Release),
+                // It is tried again before the next write, which may need less.
+                Err(error) => tracing::debug!(%error, "the log could not be moved on a full disk"),
+            }
+        }
+        if context.is_unsettled.load(Ordering::Acquire) {
+            let settled = connection.run(true, |connection| catch_panic(|| settle(connection)));
+            if let Err(error) = settled {
+                self.broken = self.connection.take();
+                let failure = StateStoreError::OutcomeUnknown {
+                    operation: "commit",
+                    cause: format!(
+                        "a commit failed and could not be settled since, so nothing is written: {error}"
+                    )
+                    .into(),
+                };
+                self.unsettled.failure = Some(failure.again());
+                return Err(failure);
+            }
+            context.is_unsettled.store(false, Ordering::Release);
+        }
+        std::mem::take(&mut self.unsettled).send();
+        Ok(())
     }
 
     fn open(&self) -> Result<OwnConnection, StateStoreError> {
@@ -207,18 +275,29 @@ impl Leader {
         let started = Instant::now();
         let mut commit = Duration::ZERO;
         let mut notes = CommitNotes::default();
+        let mut seen = connection.data_version().take();
+        let marks_log = context.marks_log.load(Ordering::Acquire);
         let ended = connection.run(may_wait, |connection| {
             Ok(match kind {
                 WriteKind::OutsideTransaction => without_transaction(connection, &mut group),
                 _ => in_transaction(
                     context.observers,
                     connection,
+                    (&mut seen, marks_log),
                     &mut group,
                     &mut notes,
                     &mut commit,
                 ),
             })
         });
+        *connection.data_version() = seen;
+        let ended = match ended {
+            // Before anybody is answered.
+            Ok(Ended::Committed) if kind != WriteKind::OutsideTransaction => connection
+                .check_place(&context.file)
+                .map(|()| Ended::Committed),
+            ended => ended,
+        };
         self.took = started.elapsed();
         self.waits_for_disk = commit > self.took / 3;
         if is_short {
@@ -229,7 +308,13 @@ impl Leader {
             && let Ok(pages) =
                 connection.run(may_wait, |connection| catch_panic(|| wal_pages(connection)))
         {
-            context.checkpointer.record(pages);
+            let has_begun_again = context.checkpointer.record(pages);
+            context.marks_log.store(has_begun_again, Ordering::Release);
+        }
+        if group.iter().any(|request| request.has_found_disk_full())
+            || matches!(&ended, Ok(Ended::Failed(error)) if error.kind() == ErrorKind::DiskFull)
+        {
+            context.needs_space.store(true, Ordering::Release);
         }
         let (turn, failure) = match ended {
             Ok(Ended::Committed) if notes.lent_connection && !connection.reset() => {
@@ -256,6 +341,13 @@ impl Leader {
                 group = culprits;
                 (Turn::Broken, Some(error))
             }
+            Ok(Ended::Failed(error @ StateStoreError::OutcomeUnknown { .. })) => {
+                context.is_unsettled.store(true, Ordering::Release);
+                let group = std::mem::take(&mut group);
+                let failure = Some(error);
+                self.unsettled = Answers { group, failure };
+                (Turn::Broken, None)
+            }
             Ok(Ended::Failed(error)) | Err(error) => (Turn::Broken, Some(error)),
         };
         match turn {
@@ -280,6 +372,7 @@ impl Leader {
 
     /// Answers everything that waits with a failure, and ends the leadership.
     fn give_up(&mut self, failure: &StateStoreError) {
+        std::mem::take(&mut self.unsettled).send();
         let group = self.context.queue.abandon(self.connection.take());
         self.stage = Stage::Done;
         let failure = Some(failure.again());
@@ -293,6 +386,7 @@ impl Leader {
             keep_alive: self.keep_alive.take(),
             connection: self.connection.take(),
             broken: self.broken.take(),
+            unsettled: std::mem::take(&mut self.unsettled),
             took: self.took,
             waits_for_disk: self.waits_for_disk,
             stage: Stage::AtWork,
@@ -323,6 +417,7 @@ impl Drop for Leader {
 fn in_transaction(
     observers: CommitObservers,
     connection: &mut SqliteConnection,
+    (seen, marks_log): (&mut Option<i64>, bool),
     group: &mut WriteGroup,
     notes: &mut CommitNotes,
     took: &mut Duration,
@@ -331,6 +426,17 @@ fn in_transaction(
         Ok(()) => {}
         Err(error @ StateStoreError::Busy { .. }) => return Ended::Locked(error),
         Err(error) => return Ended::Failed(error),
+    }
+    if let Err(error) = catch_panic(|| {
+        OwnConnection::check_schema_of_transaction(connection, seen)?;
+        if marks_log {
+            mark_log(connection)
+        } else {
+            Ok(())
+        }
+    }) {
+        rollback(connection);
+        return Ended::Failed(error);
     }
     group.retain(|request| request.start());
     let mut own_notes = Vec::with_capacity(group.len());

@@ -17,6 +17,7 @@ mod queue;
 mod request;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use diesel::SqliteConnection;
@@ -73,6 +74,9 @@ impl Writer {
             returning: ArrivalPredictor::default(),
             checkpointer,
             observers,
+            is_unsettled: AtomicBool::new(false),
+            needs_space: AtomicBool::new(false),
+            marks_log: AtomicBool::new(true),
         };
         Self {
             context: Arc::new(context),

@@ -14,7 +14,7 @@ use crate::engine::runtime::catch_panic;
 use crate::engine::transaction::{
     DatabaseId, as_closure_of, in_savepoint, is_open, unguessable_name,
 };
-use crate::error::StateStoreError;
+use crate::error::{ErrorKind, StateStoreError};
 
 /// What kind of write it is: what it needs of a transaction, and where it may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(super) trait Request: Send {
     fn run(&mut self, connection: &mut SqliteConnection, notes: &mut CommitNotes) -> Ran;
     /// Returns whether it ran and succeeded.
     fn has_succeeded(&self) -> bool;
+    /// Returns whether it failed for want of space on the disk.
+    fn has_found_disk_full(&self) -> bool;
     /// Answers with the kept result.
     fn answer(self: Box<Self>);
     /// Answers that its transaction failed, and with it all that the request did and saw there.
@@ -169,6 +171,10 @@ where
 
     fn has_succeeded(&self) -> bool {
         matches!(self.result, Some(Ok(_)))
+    }
+
+    fn has_found_disk_full(&self) -> bool {
+        matches!(&self.result, Some(Err(error)) if error.kind() == ErrorKind::DiskFull)
     }
 
     fn answer(self: Box<Self>) {

@@ -140,6 +140,10 @@ async fn a_statement_is_prepared_once_however_often_it_runs() {
     let more = taken();
     assert_eq!(more.prepared, [""; 0], "prepared again");
     // What ran and isn't in the cache was prepared at each run.
-    let uncached: Vec<_> = more.ran.difference(&distinct).collect();
+    let uncached = more.ran.difference(&distinct);
+    // Once each time that the log begins again.
+    let uncached: Vec<_> = uncached
+        .filter(|sql| !sql.contains("store_identity"))
+        .collect();
     assert!(uncached.is_empty(), "prepared at each run: {uncached:#?}");
 }
