@@ -141,8 +141,27 @@ impl OwnConnection {
     ///
     /// Settings are compared, not set: setting one makes SQLite prepare every statement again.
     pub(super) fn reset(&mut self) -> bool {
+        // SQLite refuses to look at the log while a statement still runs: the closure leaked one, and with it a snapshot.
+        if pragma::checkpoint_noop(&mut self.connection).is_err() {
+            self.abandon();
+            return false;
+        }
         let bounds = pragma::bound_wal(&mut self.connection);
         bounds.is_ok() && pragma::settings(&mut self.connection).as_ref() == Ok(&self.settings)
+    }
+}
+
+impl OwnConnection {
+    /// Leaves a connection open for good on which a statement still runs: SQLite refuses to close it, and Diesel panics then.
+    /// Its snapshot keeps the log from beginning again.
+    fn abandon(&mut self) {
+        tracing::warn!(
+            "a closure left a statement running (a row iterator that was leaked): its connection can't be closed"
+        );
+        // An empty database in memory stands in for it.
+        if let Ok(stand_in) = SqliteConnection::establish(":memory:") {
+            std::mem::forget(std::mem::replace(&mut self.connection, stand_in));
+        }
     }
 }
 

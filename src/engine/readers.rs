@@ -74,6 +74,10 @@ impl Readers {
                 waited.ok_or_else(|| StateStoreError::Timeout {
                     operation,
                     waited: self.timeout.limit(),
+                    reason: format!(
+                        "all {} read connections are in use, try again, or end a `read` closure",
+                        self.connections
+                    ),
                 })?
             }
         };
@@ -187,7 +191,8 @@ impl Reader {
             is_clean = rollback(connection) && is_intact;
             result
         });
-        if !is_clean || (notes.lent_connection && !connection.reset()) {
+        let is_as_before = !notes.lent_connection || connection.reset();
+        if !is_clean || !is_as_before {
             self.discard();
         }
         result

@@ -1,6 +1,6 @@
 //! Transactions and savepoints on one connection, what became of them, and whose closure runs inside.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
@@ -93,16 +93,18 @@ impl DatabaseId {
 }
 
 thread_local! {
-    /// The database whose closure runs on this thread.
-    static INSIDE_CLOSURE_OF: Cell<Option<DatabaseId>> = const { Cell::new(None) };
+    /// The databases whose closures run on this thread, the innermost last.
+    static INSIDE_CLOSURES_OF: RefCell<Vec<DatabaseId>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Refuses a call of the async store from inside one of its own closures: it would wait for itself.
+/// Refuses a call of the async store from inside one of its own closures: it would wait for itself. Through another store,
+/// a clone, a prefix and closures within closures it is seen as well, on the same thread.
 pub(super) fn refuse_reentry(
     database: DatabaseId,
     operation: &'static str,
 ) -> Result<(), StateStoreError> {
-    if INSIDE_CLOSURE_OF.get() == Some(database) {
+    let is_inside = INSIDE_CLOSURES_OF.with_borrow(|open| open.contains(&database));
+    if is_inside {
         return Err(StateStoreError::Reentrant { operation });
     }
     Ok(())
@@ -110,12 +112,13 @@ pub(super) fn refuse_reentry(
 
 /// Runs a caller's closure, known as one of this database.
 pub(super) fn as_closure_of<T>(database: DatabaseId, work: impl FnOnce() -> T) -> T {
-    struct Restore(Option<DatabaseId>);
-    impl Drop for Restore {
+    struct Leave;
+    impl Drop for Leave {
         fn drop(&mut self) {
-            INSIDE_CLOSURE_OF.set(self.0);
+            INSIDE_CLOSURES_OF.with_borrow_mut(Vec::pop);
         }
     }
-    let _restore = Restore(INSIDE_CLOSURE_OF.replace(Some(database)));
+    INSIDE_CLOSURES_OF.with_borrow_mut(|open| open.push(database));
+    let _leave = Leave;
     work()
 }

@@ -138,12 +138,14 @@ pub enum StateStoreError {
         limit: u64,
     },
     /// The operation did not start within the acquire timeout. Nothing was written.
-    #[error("{operation} did not start within {waited:?}: the store is busy, try again")]
+    #[error("{operation} did not start within {waited:?}: {reason}")]
     Timeout {
         /// What was tried.
         operation: &'static str,
         /// How long it waited.
         waited: Duration,
+        /// Who is in the way, where that is known, and what to do.
+        reason: String,
     },
     /// The commit failed in a way that doesn't tell whether the write is on disk: read before you write again. What is read
     /// then is what stays, also after a crash: the store has settled it before anybody hears of it. Where it can't, every

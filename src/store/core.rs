@@ -199,7 +199,8 @@ impl StoreCore {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
     {
         let mut work = Some(work);
-        self.write(operation, WriteKind::Closure, move |backend| {
+        let kind = WriteKind::Closure(std::any::type_name::<F>());
+        self.write(operation, kind, move |backend| {
             // The writer runs a closure once; a second run would have nothing to do.
             let work = work.take().ok_or(StateStoreError::Closed)?;
             work(&mut Transaction::new(backend.reborrow()))

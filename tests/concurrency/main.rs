@@ -11,6 +11,7 @@ mod closing;
 mod closure_traces;
 mod closures;
 mod escapes;
+mod lane;
 mod neighbours;
 mod outliving;
 mod runtimes;

@@ -142,6 +142,7 @@ impl Writer {
                 return Err(StateStoreError::Timeout {
                     operation,
                     waited: self.timeout.limit(),
+                    reason: queue.holder(),
                 });
             }
             // It has started, and will be answered, however long that takes.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::request::{Request, WriteGroup};
+use super::request::{Request, WriteGroup, WriteKind};
 use crate::engine::connection::OwnConnection;
 use crate::engine::runtime::AcquireTimeout;
 use crate::error::StateStoreError;
@@ -29,8 +29,18 @@ struct QueueState {
     connection: Option<OwnConnection>,
     has_leader: bool,
     is_closed: bool,
+    /// What has the lane to itself now, and since when.
+    holder: Option<Holder>,
     /// At how many requests the leader goes on; zero while it doesn't wait for any.
     awaited: usize,
+}
+
+/// An operation that shares its transaction with no other.
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    operation: &'static str,
+    kind: WriteKind,
+    since: Instant,
 }
 
 impl WriteQueue {
@@ -95,6 +105,7 @@ impl WriteQueue {
     /// Takes the requests that go into the next transaction; for a runtime's thread none that is long.
     pub(super) fn next_group(&self, may_wait: bool) -> WriteGroup {
         let mut state = self.lock();
+        state.holder = None;
         let mut group = WriteGroup::new();
         while group.len() < GROUP_REQUESTS {
             let Some(kind) = state.requests.front().map(|next| next.kind()) else {
@@ -106,10 +117,35 @@ impl WriteQueue {
             }
             group.extend(state.requests.pop_front());
             if kind.is_exclusive() {
+                state.holder = group.first().map(|first| Holder {
+                    operation: first.operation(),
+                    kind,
+                    since: Instant::now(),
+                });
                 break;
             }
         }
         group
+    }
+
+    /// Returns who keeps the queue from moving on, as the reason of a timeout.
+    pub(super) fn holder(&self) -> String {
+        let Some(Holder {
+            operation,
+            kind,
+            since,
+        }) = self.lock().holder
+        else {
+            return "the store is busy, try again".to_owned();
+        };
+        let held = since.elapsed();
+        match kind {
+            WriteKind::Closure(name) => format!(
+                "the closure {name} of `{operation}` has had the store to itself for {held:?}; one that waits for a write of \
+                 the same store waits for itself"
+            ),
+            _ => format!("`{operation}` has had the store to itself for {held:?}, try again"),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -149,6 +185,7 @@ impl WriteQueue {
             return false;
         }
         state.has_leader = false;
+        state.holder = None;
         if !state.is_closed {
             state.connection = connection.take();
         }

@@ -27,8 +27,9 @@ pub(crate) enum WriteKind {
     /// Any number of rows: a transaction of its own, and never on a runtime's thread. With a savepoint, SQLite would keep a
     /// copy of every page that it changes.
     Bulk,
-    /// A caller's closure: a transaction of its own, on the blocking pool.
-    Closure,
+    /// A caller's closure: a transaction of its own, on the blocking pool. The name of its type says where it stands in the
+    /// source.
+    Closure(&'static str),
     /// No transaction at all, on the blocking pool: a checkpoint, a migration.
     OutsideTransaction,
 }
@@ -36,7 +37,10 @@ pub(crate) enum WriteKind {
 impl WriteKind {
     /// Returns whether it shares its transaction with no other.
     pub(super) fn is_exclusive(self) -> bool {
-        matches!(self, Self::Bulk | Self::Closure | Self::OutsideTransaction)
+        matches!(
+            self,
+            Self::Bulk | Self::Closure(_) | Self::OutsideTransaction
+        )
     }
 
     /// Returns whether it may run on a runtime's thread.
@@ -48,6 +52,7 @@ impl WriteKind {
 /// A queued write, whatever the type of its result.
 pub(super) trait Request: Send {
     fn kind(&self) -> WriteKind;
+    fn operation(&self) -> &'static str;
     fn is_withdrawn(&self) -> bool;
     /// Claims the request, also a second time; returns false if its caller is gone.
     fn start(&self) -> bool;
@@ -129,6 +134,10 @@ where
         self.kind
     }
 
+    fn operation(&self) -> &'static str {
+        self.operation
+    }
+
     fn is_withdrawn(&self) -> bool {
         self.ticket.is_withdrawn()
     }
@@ -149,7 +158,7 @@ where
             WriteKind::FewStatements => in_savepoint(connection, "operation", |connection| {
                 work(connection, notes)
             }),
-            WriteKind::Closure => as_closure_of(database, || {
+            WriteKind::Closure(_) => as_closure_of(database, || {
                 in_savepoint(connection, &unguessable_name(), |connection| {
                     work(connection, notes)
                 })
