@@ -200,7 +200,9 @@ pub enum StateStoreError {
     },
     /// The full-text index of events is missing or damaged: nothing of this call was kept. Agents, transitions, snapshots,
     /// tasks and sessions don't need it, and lists of events neither.
-    #[error("the search index is damaged ({cause}): rebuild it with events().rebuild_search()")]
+    #[error(
+        "the search index is damaged ({cause}): rebuild it with events().rebuild_search() or `descartes-state search rebuild`"
+    )]
     SearchIndexDamaged {
         /// What SQLite said.
         cause: Source,

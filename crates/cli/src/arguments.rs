@@ -31,7 +31,7 @@ Exit codes:
   127  there is no such command
   128 + n  signal n ended the command
 
-With --json a list is one document {\"items\": [...], \"next\": CURSOR or null}, an error is one line \
+With --json a list is one document {\"items\": [...], \"next\": CURSOR or null, \"end\": CURSOR or null}, an error is one line \
 {\"error\": {\"kind\": ..., \"message\": ...}} on standard error, and times are Unix seconds.
 
 Examples:
