@@ -6,6 +6,7 @@
 //! `transaction`, `adaptive` and `runtime` serve them all.
 
 mod adaptive;
+mod blocking;
 mod connection;
 mod database;
 mod file;

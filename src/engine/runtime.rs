@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
+use super::blocking::spawn_surely;
 use crate::error::StateStoreError;
 
 /// Returns the runtime that polls now, or the store's own: any executor may poll a future of the store.
@@ -23,11 +24,13 @@ pub(super) async fn on_blocking_pool<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateStoreError> + Send + 'static,
 ) -> Result<T, StateStoreError> {
     let span = tracing::Span::current();
+    let (done, result) = oneshot::channel();
+    spawn_surely(runtime, move || {
+        // A caller that is gone doesn't hear it.
+        let _unheard = done.send(span.in_scope(|| catch_panic(work)));
+    });
     // A panic is caught inside; what is left is a runtime that is shutting down.
-    runtime
-        .spawn_blocking(move || span.in_scope(|| catch_panic(work)))
-        .await
-        .unwrap_or(Err(StateStoreError::Closed))
+    result.await.unwrap_or(Err(StateStoreError::Closed))
 }
 
 /// Turns a panic into an error.

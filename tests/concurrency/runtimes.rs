@@ -1,16 +1,16 @@
 //! Runtimes and executors of any kind: no panic, no hang.
 
-use std::sync::{Mutex, Once, mpsc};
+use std::sync::{Arc, Barrier, Mutex, Once, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use descartes_state::{AgentFilter, EventFilter, PageRequest, SqliteStateStore, StateStoreError};
 use descartes_state_testing::{
-    DEADLINE, HeldWriter, agent, block_on, numbered_event, numbered_task, open, poll_once, quick,
-    soon,
+    DEADLINE, HeldWriter, agent, block_on, event, numbered_event, numbered_task, open, poll_once,
+    quick, soon,
 };
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 pub(super) type Done = Result<(), StateStoreError>;
 
@@ -146,7 +146,7 @@ fn a_store_works_from_the_blocking_pool_with_block_on() {
     for runtime in [multi_thread(), current_thread()] {
         runtime.block_on(async {
             let (_directory, store) = open(quick()).await;
-            let handle = tokio::runtime::Handle::current();
+            let handle = Handle::current();
             let calls: Vec<_> = (0..4)
                 .map(|_| {
                     let (store, handle) = (store.clone(), handle.clone());
@@ -266,4 +266,50 @@ fn a_slow_runtime_is_no_hang() {
     assert!(started.elapsed() < DEADLINE);
     release.send(()).unwrap();
     busy.join().unwrap();
+}
+
+#[test]
+fn a_call_from_every_blocking_thread_at_once_finishes() {
+    const THREADS: usize = 4;
+    for is_multi_thread in [false, true] {
+        let mut builder = if is_multi_thread {
+            Builder::new_multi_thread()
+        } else {
+            Builder::new_current_thread()
+        };
+        let runtime = builder
+            .enable_all()
+            .max_blocking_threads(THREADS)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (_directory, store) = open(quick()).await;
+            let all_taken = Arc::new(Barrier::new(THREADS));
+            let callers: Vec<_> = (0..THREADS)
+                .map(|caller| {
+                    let (store, all_taken) = (store.clone(), Arc::clone(&all_taken));
+                    let handle = Handle::current();
+                    tokio::task::spawn_blocking(move || {
+                        for round in 0..5 {
+                            all_taken.wait();
+                            handle.block_on(async {
+                                let id = format!("{caller} {round}");
+                                store.agents().save(&agent(&id)).await.unwrap();
+                                store.events().append_all(&[event(&id)]).await.unwrap();
+                                store.list_agents().await.unwrap();
+                                store
+                                    .transact(move |tx| tx.agents().get(&id).map(drop))
+                                    .await
+                                    .unwrap();
+                            });
+                        }
+                    })
+                })
+                .collect();
+            for caller in callers {
+                soon(caller).await.unwrap();
+            }
+            assert_eq!(store.list_agents().await.unwrap().len(), THREADS * 5);
+        });
+    }
 }

@@ -11,6 +11,7 @@ use super::queue::WriteQueue;
 use super::request::{Ran, WriteGroup, WriteKind};
 use crate::commit_notes::CommitNotes;
 use crate::engine::adaptive::{ArrivalPredictor, LatencyPredictor};
+use crate::engine::blocking::spawn_surely;
 use crate::engine::connection::OwnConnection;
 use crate::engine::file::DatabaseFile;
 use crate::engine::identity::{mark_log, settle};
@@ -157,7 +158,7 @@ impl Leader {
     fn hand_over(mut self) {
         self.stage = Stage::ToOwnRuntime;
         let runtime = self.context.runtime.clone();
-        drop(runtime.spawn_blocking(move || self.drain()));
+        spawn_surely(&runtime, move || self.drain());
     }
 
     /// Runs groups on a blocking thread until the queue is empty.
@@ -404,7 +405,7 @@ impl Drop for Leader {
                 Ok(runtime) if runtime.id() != self.context.runtime.id() => {
                     let mut next = self.successor();
                     next.stage = Stage::ToThisRuntime;
-                    drop(runtime.spawn_blocking(move || next.drain()));
+                    spawn_surely(&runtime, move || next.drain());
                 }
                 _ => self.give_up(&StateStoreError::Closed),
             },
