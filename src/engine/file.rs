@@ -7,6 +7,7 @@ use std::sync::{Arc, Once};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::filesystem::{self, FileSystem};
 use super::options::{OpenMode, StoreOptions};
 use crate::error::{DatabaseError, StateStoreError};
 
@@ -73,6 +74,7 @@ impl DatabaseFile {
             .canonicalize()
             .map_err(|error| cannot_open(parent, error))?
             .join(name);
+        check_file_system(&path, options)?;
         match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_symlink() => {
                 return refuse(format!(
@@ -258,6 +260,30 @@ pub(super) enum Access {
 
 fn cannot_open(path: &Path, error: std::io::Error) -> StateStoreError {
     StateStoreError::DatabaseError(DatabaseError::of_system(path, &error)).during("open")
+}
+
+/// Refuses a network file system unless it is allowed, and warns once of one of which nothing is known.
+fn check_file_system(path: &Path, options: &StoreOptions) -> Result<(), StateStoreError> {
+    match filesystem::of(path.parent().unwrap_or(path)) {
+        FileSystem::Network(name) if !options.allow_network => Err(StateStoreError::Unsupported {
+            reason: format!(
+                "{} is on a network file system ({name}), where the locks and the shared memory of SQLite's log don't hold: \
+                 choose a local disk, or set StoreOptions::allow_network where only this machine uses the file",
+                path.display()
+            ),
+        }),
+        FileSystem::Unknown(name) => {
+            static WARNED: Once = Once::new();
+            WARNED.call_once(|| {
+                tracing::warn!(
+                    file_system = name,
+                    "the database is on a file system that stands for another: make sure that it is a local disk"
+                );
+            });
+            Ok(())
+        }
+        FileSystem::Network(_) | FileSystem::Local => Ok(()),
+    }
 }
 
 impl FileIdentity {

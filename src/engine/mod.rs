@@ -10,6 +10,7 @@ mod blocking;
 mod connection;
 mod database;
 mod file;
+mod filesystem;
 mod handle;
 mod identity;
 mod observer;

@@ -58,6 +58,7 @@ pub struct StoreOptions {
     pub(crate) inline_budget: Duration,
     pub(crate) mode: OpenMode,
     pub(crate) allow_hard_links: bool,
+    pub(crate) allow_network: bool,
     pub(crate) compression: Compression,
     pub(crate) limits: Limits,
     pub(crate) clock: SharedClock,
@@ -76,6 +77,7 @@ impl Default for StoreOptions {
             inline_budget: Duration::from_micros(500),
             mode: OpenMode::default(),
             allow_hard_links: false,
+            allow_network: false,
             compression: Compression {
                 enabled: false,
                 threshold: 1024,
@@ -161,6 +163,15 @@ impl StoreOptions {
     #[must_use]
     pub fn allow_hard_links(mut self, allowed: bool) -> Self {
         self.allow_hard_links = allowed;
+        self
+    }
+
+    /// Sets whether a file on a network file system is opened (no): NFS, SMB, 9p, AFS, Coda, Ceph, Lustre, GPFS. SQLite's log
+    /// needs memory that all processes share (<https://www.sqlite.org/wal.html>): two machines that write to one file damage
+    /// it. Allow it where only this machine uses the file.
+    #[must_use]
+    pub fn allow_network(mut self, allowed: bool) -> Self {
+        self.allow_network = allowed;
         self
     }
 

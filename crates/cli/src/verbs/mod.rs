@@ -11,7 +11,8 @@ mod snapshots;
 use descartes_state::{OpenMode, PageRequest, SqliteStateStore, StoreOptions, page::Order};
 
 use crate::arguments::{
-    AgentsVerb, Arguments, Common, MigrateVerb, SessionsVerb, SnapshotsVerb, TasksVerb, Verb,
+    AgentsVerb, Arguments, Common, MigrateVerb, SearchArguments, SearchVerb, SessionsVerb,
+    SnapshotsVerb, TasksVerb, Verb,
 };
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
@@ -24,7 +25,8 @@ pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<u8
         Verb::Migrate(MigrateVerb::Run) => return migrate::run(common, *output).await,
         _ => {}
     }
-    let store = open(common, OpenMode::Existing).await?;
+    let options = options(common, OpenMode::Existing).allow_network(is_reading(&arguments.verb));
+    let store = open_with(common, options).await?;
     let view = View {
         store: &store,
         page: page(common),
@@ -89,9 +91,30 @@ async fn show(verb: &Verb, view: &View<'_>) -> Result<(), Failure> {
 
 /// Opens the store that the arguments name, under their prefix.
 pub(crate) async fn open(common: &Common, mode: OpenMode) -> Result<SqliteStateStore, Failure> {
-    let options = StoreOptions::default()
+    open_with(common, options(common, mode)).await
+}
+
+fn options(common: &Common, mode: OpenMode) -> StoreOptions {
+    StoreOptions::default()
         .mode(mode)
-        .busy_timeout(common.timeout);
+        .busy_timeout(common.timeout)
+}
+
+/// Returns whether a verb only reads: such a one opens a store wherever it lies.
+fn is_reading(verb: &Verb) -> bool {
+    !matches!(
+        verb,
+        Verb::Run(_)
+            | Verb::Migrate(MigrateVerb::Run | MigrateVerb::Revert { .. })
+            | Verb::Snapshots(SnapshotsVerb::Create { .. } | SnapshotsVerb::Restore { .. })
+            | Verb::Search(SearchArguments {
+                index: Some(SearchVerb::Rebuild),
+                ..
+            })
+    )
+}
+
+async fn open_with(common: &Common, options: StoreOptions) -> Result<SqliteStateStore, Failure> {
     let store = SqliteStateStore::open(&common.db, options)
         .await
         .map_err(|error| Failure::opening(error, &common.db))?;
