@@ -14,6 +14,7 @@ mod jsonl;
 mod migrating;
 mod reading;
 mod recording;
+mod searching;
 mod showing;
 mod streams;
 mod support;
