@@ -3,11 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use uuid::{NoContext, Timestamp, Uuid};
 
 /// Returns the time that the store writes down itself; the times in a caller's values are stored as they are.
 pub trait Clock: Send + Sync + 'static {
     /// Microseconds since the Unix epoch.
     fn now_micros(&self) -> i64;
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    fn now_seconds(&self) -> i64 {
+        self.now_micros().div_euclid(MICROS)
+    }
 }
 
 /// The machine's clock: the default.
@@ -17,7 +25,28 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_micros(&self) -> i64 {
-        chrono::Utc::now().timestamp_micros()
+        // chrono's clock panics before 1970, which is what a machine without a battery may show.
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => {
+                i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros)
+            }
+        }
+    }
+}
+
+/// Returns an id for a new row: a UUID that rises with the machine's clock (version 7), which costs an index least. Where
+/// the clock shows a time before 1970 it is one of 1970's beginning.
+///
+/// ```
+/// assert!(descartes_state::new_id() != descartes_state::new_id());
+/// ```
+#[must_use]
+pub fn new_id() -> Uuid {
+    if SystemTime::now() < UNIX_EPOCH {
+        Uuid::new_v7(Timestamp::from_unix(NoContext, 0, 0))
+    } else {
+        Uuid::now_v7()
     }
 }
 

@@ -23,7 +23,7 @@ mod search_text;
 mod state_store;
 mod store;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock, new_id};
 pub use codec::Codec;
 pub use condition::{ChangeIf, SaveIf};
 pub use engine::{Durability, OpenMode, StoreOptions};

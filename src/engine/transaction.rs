@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::prelude::*;
-use uuid::Uuid;
 
 use super::runtime::catch_panic;
+use crate::clock::new_id;
 use crate::error::{DatabaseFailure, StateStoreError};
 
 /// Begins through Diesel, so that a caller's nested `connection.transaction(..)` is a savepoint.
@@ -70,7 +70,7 @@ fn error_ends_transaction(error: &StateStoreError) -> bool {
 
 /// Returns a savepoint's name that no closure can guess.
 pub(super) fn unguessable_name() -> String {
-    format!("closure_{}", Uuid::now_v7().simple())
+    format!("closure_{}", new_id().simple())
 }
 
 fn depth(connection: &mut SqliteConnection) -> Option<u32> {

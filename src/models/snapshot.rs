@@ -3,10 +3,10 @@
 use diesel::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::Scope;
 use super::stored::{Place, STATE_DATA, StoredBody, StoredInteger, StoredText};
+use crate::clock::new_id;
 use crate::error::StateStoreError;
 use crate::numbers::{Revision, Seq};
 use crate::page::TimeRange;
@@ -131,7 +131,7 @@ impl NewSnapshot {
         let description = options.description.as_deref();
         let now = scope.clock.now();
         Ok(Self {
-            id: Uuid::now_v7().to_string(),
+            id: new_id().to_string(),
             agent_id: agent_id.to_owned(),
             agent_key: scope.namespace.key(agent_id),
             description: scope.limits.optional_text("description", description)?,

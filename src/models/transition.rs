@@ -9,6 +9,7 @@ use super::Scope;
 use super::stored::{
     Body, Place, STATE_AFTER, STATE_BEFORE, StoredBody, StoredInteger, StoredText,
 };
+use crate::clock::new_id;
 use crate::error::StateStoreError;
 use crate::numbers::Seq;
 use crate::page::TimeRange;
@@ -153,7 +154,7 @@ impl NewTransition {
         let now = scope.clock.now();
         Ok(Self {
             namespace: scope.namespace.as_str().to_owned(),
-            id: Uuid::now_v7().to_string(),
+            id: new_id().to_string(),
             agent_id: agent_id.to_owned(),
             state_before_codec: before.codec().number(),
             state_before: Body(before),

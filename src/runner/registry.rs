@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::Utc;
 use tokio::process::Child;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::process::Process;
 use super::{AgentCommand, AgentExit, AgentInfo, AgentOutput, AgentStatus, RunnerError};
+use crate::{Clock, SystemClock, new_id};
 
 /// Every agent that was started and not forgotten. Dropping it kills those that run.
 #[derive(Debug, Default)]
@@ -37,11 +37,11 @@ impl Registry {
         let (name, model_backend) = command.into_labels();
         let mut agents = self.lock();
         let agent = Arc::new(Agent {
-            id: Uuid::now_v7(),
+            id: new_id(),
             place: agents.started,
             name,
             model_backend,
-            started_at: Utc::now().timestamp(),
+            started_at: SystemClock.now_seconds(),
             process,
             pipes: Mutex::new(pipes),
             end,

@@ -2,7 +2,7 @@
 
 use descartes_state::error::ErrorKind;
 use descartes_state::serde_json::json;
-use descartes_state::{AgentState, ChangeIf, StateStoreError, Transaction};
+use descartes_state::{AgentState, ChangeIf, Clock, StateStoreError, SystemClock, Transaction};
 
 /// Changes an agent, which is made first where there is none.
 pub(crate) fn change_agent(
@@ -18,7 +18,7 @@ pub(crate) fn change_agent(
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         changed => return changed.map(drop),
     }
-    let now = chrono::Utc::now().timestamp();
+    let now = SystemClock::default().now_seconds();
     let mut state = AgentState {
         agent_id: agent_id.to_owned(),
         name: agent_id.to_owned(),

@@ -23,10 +23,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use descartes_state::serde_json::{Map, Value, json};
-use descartes_state::uuid::Uuid;
 use descartes_state::{
     ActorType, Event, Limits, SaveIf, Session, SessionStatus, StateStoreError, Transaction,
-    TransitionDraft,
+    TransitionDraft, new_id,
 };
 
 use crate::agents::change_agent;
@@ -142,7 +141,7 @@ impl EntryReader {
         read_at: i64,
     ) -> Event {
         Event {
-            id: Uuid::now_v7(),
+            id: new_id(),
             event_type: stream.to_owned(),
             timestamp: read_at,
             session_id: self.session_id.clone(),
@@ -174,7 +173,7 @@ impl EntryReader {
             entries.sessions.push(session);
         }
         let event = Event {
-            id: Uuid::now_v7(),
+            id: new_id(),
             event_type: parsed.event_type.unwrap_or_else(|| stream.to_owned()),
             timestamp: read_at,
             session_id,

@@ -3,6 +3,7 @@
 // FAULT_SYNC=path   while this file exists, the next sync of a file that ends in -wal fails with EIO, and takes it away
 // FAULT_DISK=path   its size is the size of the disk: what would make database and log larger together fails with ENOSPC
 // FAULT_STORE=path  the database
+// FAULT_CLOCK=n     the machine's clock shows this Unix second
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int is_log(int fd) {
@@ -58,6 +60,15 @@ static int is_full(int fd, long long end) {
     if (used + end - found.st_size <= size_of(disk, "")) return 0;
     errno = ENOSPC;
     return 1;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    const char *fault = getenv("FAULT_CLOCK");
+    int result = real(clock, time);
+    if (fault && *fault && clock == CLOCK_REALTIME) time->tv_sec = atoll(fault);
+    return result;
 }
 
 ssize_t write(int fd, const void *data, size_t size) {

@@ -31,6 +31,10 @@ fn run_with_faults(directory: &Path, child: &str, branch: &str) -> Output {
         .env("FAULT_DISK", directory.join("disk"))
         .env("FAULT_STORE", directory.join("state.db"))
         .env("FAULT_BRANCH", branch)
+        .env(
+            "FAULT_CLOCK",
+            if branch.starts_with('-') { branch } else { "" },
+        )
         .output()
         .unwrap()
 }
@@ -169,5 +173,51 @@ async fn a_full_disk_whose_space_is_in_the_log_goes_on_once_a_little_is_freed() 
     assert_eq!(store.list_agents().await?.len(), 7);
     assert_eq!(store.search_events("last").await?.len(), 1);
     assert_intact(&mut connect(store.path()));
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "the body of a child process"]
+async fn child_before_1970() {
+    resize(u64::from(u32::MAX));
+    let store = SqliteStateStore::new(path_of("FAULT_STORE"), false)
+        .await
+        .unwrap();
+    store.initialize().await.unwrap();
+    store.agents().save(&agent("a")).await.unwrap();
+    store
+        .agents()
+        .set_status("a", "busy", descartes_state::ChangeIf::Any)
+        .await
+        .unwrap();
+    let updated = store
+        .agents()
+        .get("a")
+        .await
+        .unwrap()
+        .unwrap()
+        .state
+        .updated_at;
+    say(&format!("updated={updated}"));
+    store.create_snapshot("a", None).await.unwrap();
+    store
+        .record_state_transition("a", "{}", "{}", None)
+        .await
+        .unwrap();
+    store.transact(|_| Ok(())).await.unwrap();
+    store.close().await.unwrap();
+    say("done=yes");
+}
+
+#[tokio::test]
+async fn a_clock_before_1970_is_written_down_and_stops_nothing() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let output = run_with_faults(directory.path(), "faults::child_before_1970", "-1000");
+    assert_eq!(
+        said(&output, "updated=").as_deref(),
+        Some("-1000"),
+        "{output:?}"
+    );
+    assert_eq!(said(&output, "done=").as_deref(), Some("yes"), "{output:?}");
     Ok(())
 }

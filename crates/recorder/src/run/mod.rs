@@ -16,9 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use descartes_state::runner::{Input, Output};
-use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentCommand, AgentInfo, Limits, LocalProcessRunner, RunnerOptions, SqliteStateStore,
+    AgentCommand, AgentInfo, Limits, LocalProcessRunner, RunnerOptions, SqliteStateStore, new_id,
 };
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -110,7 +109,7 @@ impl Run {
         let words = options.command.iter();
         let life = Life {
             agent_id: options.agent_id.clone(),
-            session_id: Uuid::now_v7().to_string(),
+            session_id: new_id().to_string(),
             backend: options.backend.clone(),
             command: words
                 .map(|word| word.to_string_lossy().into_owned())

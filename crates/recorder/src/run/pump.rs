@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use chrono::Utc;
+use descartes_state::{Clock, SystemClock};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -94,11 +94,11 @@ pub(super) async fn pump(
                 trouble = Some(format!("is no longer passed on, only recorded: {error}"));
             }
         }
-        for line in splitter.feed(chunk, Utc::now().timestamp()) {
+        for line in splitter.feed(chunk, SystemClock::default().now_seconds()) {
             queue.put(line).await;
         }
     }
-    for line in splitter.finish(Utc::now().timestamp()) {
+    for line in splitter.finish(SystemClock::default().now_seconds()) {
         queue.put(line).await;
     }
     Pumped {
