@@ -8,7 +8,8 @@ use diesel::prelude::*;
 use super::file::{Access, DatabaseFile, FileIdentity};
 use super::options::StoreOptions;
 use super::pragma::{self, Role};
-use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
+use super::read_only::{FileStamp, Reading, reading};
+use crate::error::{DatabaseError, DatabaseFailure, ErrorKind, StateStoreError};
 use crate::migrations;
 
 /// A connection of the store's own.
@@ -28,6 +29,8 @@ pub(super) struct OwnConnection {
     data_version: Option<i64>,
     /// When the schema was last looked at by a read.
     schema_seen: Option<Instant>,
+    /// What the file was when this connection opened it as one that never changes.
+    stamp: Option<FileStamp>,
 }
 
 /// How often a read connection looks whether another process has changed the schema.
@@ -50,7 +53,8 @@ impl OwnConnection {
         role: Role,
         busy_timeout: Duration,
     ) -> Result<Self, StateStoreError> {
-        let mut connection = establish(file, Access::ReadWrite)?;
+        let (access, stamp) = access_for(file)?;
+        let mut connection = establish(file, access)?;
         pragma::configure(&mut connection, role, busy_timeout)?;
         let settings = pragma::settings(&mut connection)?;
         Ok(Self {
@@ -61,7 +65,14 @@ impl OwnConnection {
             log: None,
             data_version: None,
             schema_seen: None,
+            stamp,
         })
+    }
+
+    /// Returns whether the file isn't what it was when it was opened as one that never changes: what was read is worth
+    /// nothing then, and the connection neither.
+    pub(super) fn is_outdated(&self, file: &DatabaseFile) -> bool {
+        is_outdated(file, self.stamp.as_ref())
     }
 
     /// Checks after a commit that the file, and the log that this connection writes to, are still at their paths.
@@ -142,9 +153,14 @@ impl OwnConnection {
     /// Settings are compared, not set: setting one makes SQLite prepare every statement again.
     pub(super) fn reset(&mut self) -> bool {
         // SQLite refuses to look at the log while a statement still runs: the closure leaked one, and with it a snapshot.
-        if pragma::checkpoint_noop(&mut self.connection).is_err() {
-            self.abandon();
-            return false;
+        match pragma::checkpoint_noop(&mut self.connection) {
+            Ok(_) => {}
+            // Where nothing may be written, SQLite refuses that only after it has looked for statements.
+            Err(error) if error.kind() == ErrorKind::ReadOnly => {}
+            Err(_) => {
+                self.abandon();
+                return false;
+            }
         }
         let bounds = pragma::bound_wal(&mut self.connection);
         bounds.is_ok() && pragma::settings(&mut self.connection).as_ref() == Ok(&self.settings)
@@ -165,6 +181,72 @@ impl OwnConnection {
     }
 }
 
+/// Returns how to open a file now, and what it is where it is opened as one that never changes.
+fn access_for(file: &DatabaseFile) -> Result<(Access, Option<FileStamp>), StateStoreError> {
+    if !file.is_read_only() {
+        return Ok((Access::ReadWrite, None));
+    }
+    file.check_place()?;
+    Ok(match reading(file.path())? {
+        Reading::ThroughLog => (Access::ReadOnly, None),
+        Reading::Unchanging(stamp) => (Access::WithoutLog, Some(stamp)),
+    })
+}
+
+fn is_outdated(file: &DatabaseFile, stamp: Option<&FileStamp>) -> bool {
+    stamp.is_some_and(|stamp| !FileStamp::of(file.path()).is_ok_and(|found| found == *stamp))
+}
+
+/// How often a file that can only be read is read, while others change it.
+const READ_ATTEMPTS: usize = 3;
+const READ_PAUSE: Duration = Duration::from_millis(20);
+
+/// Reads, and reads again where others are changing a file that can only be read: three times at most. `read` opens a
+/// connection where it has none, and also returns whether what it read is worth nothing because the file has changed.
+///
+/// # Errors
+/// `Busy` where it has changed each time, or the last attempt's.
+pub(super) fn read_unchanged<T>(
+    file: &DatabaseFile,
+    mut read: impl FnMut() -> (Result<T, StateStoreError>, bool),
+) -> Result<T, StateStoreError> {
+    let mut attempts = 1;
+    loop {
+        let (result, is_void) = read();
+        // Somebody is making the log, or taking it away: who may not write can't help with that.
+        let is_in_between = file.is_read_only()
+            && matches!(&result, Err(error) if [ErrorKind::ReadOnly, ErrorKind::CannotOpen].contains(&error.kind()));
+        if !is_void && (!is_in_between || attempts == READ_ATTEMPTS) {
+            return result;
+        }
+        if attempts == READ_ATTEMPTS {
+            return Err(StateStoreError::Busy { operation: "read" });
+        }
+        attempts += 1;
+        if is_in_between {
+            #[allow(clippy::disallowed_methods)] // Nothing tells when another process is done.
+            std::thread::sleep(READ_PAUSE);
+        }
+    }
+}
+
+/// Does something on a plain connection to a file that can only be read.
+pub(super) fn with_read_only<T>(
+    file: &DatabaseFile,
+    busy_timeout: Duration,
+    work: impl Fn(&mut SqliteConnection) -> Result<T, StateStoreError>,
+) -> Result<T, StateStoreError> {
+    read_unchanged(file, || {
+        let (access, stamp) = match access_for(file) {
+            Ok(found) => found,
+            Err(error) => return (Err(error), false),
+        };
+        let result =
+            connect(file, access, busy_timeout).and_then(|mut connection| work(&mut connection));
+        (result, is_outdated(file, stamp.as_ref()))
+    })
+}
+
 /// Opens a plain connection, outside every pool, with a busy timeout.
 pub(super) fn connect(
     file: &DatabaseFile,
@@ -181,7 +263,13 @@ type PooledConnection = deadpool_diesel::Connection<SqliteConnection>;
 /// Returns the deadpool pool for the application's own queries: its connections are readers.
 pub(super) fn pool(file: &DatabaseFile, options: &StoreOptions) -> Result<Pool, StateStoreError> {
     let busy_timeout = options.busy_timeout;
-    let manager = Manager::new(file.uri(Access::ReadWrite), Runtime::Tokio1);
+    // Nobody looks whether the file changed under these, so they read only through the log.
+    let access = if file.is_read_only() {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
+    let manager = Manager::new(file.uri(access), Runtime::Tokio1);
     Pool::builder(manager)
         .max_size(options.readers)
         .runtime(Runtime::Tokio1)

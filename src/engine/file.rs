@@ -7,8 +7,9 @@ use std::sync::{Arc, Once};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::filesystem::{self, FileSystem};
+use super::filesystem::{self, FileSystem, beside, size};
 use super::options::{OpenMode, StoreOptions};
+use super::read_only;
 use crate::error::{DatabaseError, StateStoreError};
 
 /// A database file that exists, by a path that can't mean anything else to SQLite. Clones watch the same file.
@@ -17,6 +18,8 @@ pub(super) struct DatabaseFile {
     path: PathBuf,
     text: String,
     identity: FileIdentity,
+    /// Why it can't be written, where that is so.
+    read_only: Option<Arc<str>>,
     has_moved: Arc<AtomicBool>,
     /// Whether the log beside the file was looked at, and is its own.
     has_own_log: Arc<AtomicBool>,
@@ -74,7 +77,10 @@ impl DatabaseFile {
             .canonicalize()
             .map_err(|error| cannot_open(parent, error))?
             .join(name);
-        check_file_system(&path, options)?;
+        let read_only = read_only::reason(&path);
+        if read_only.is_none() {
+            check_file_system(&path, options)?;
+        }
         match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_symlink() => {
                 return refuse(format!(
@@ -98,11 +104,10 @@ impl DatabaseFile {
                 if error.kind() == std::io::ErrorKind::NotFound && mode == OpenMode::Create =>
             {
                 // SQLite would remove it, and with it the only trace of what was committed last.
-                let mut log = path.as_os_str().to_owned();
-                log.push("-wal");
-                if size(Path::new(&log)) > 0 {
+                let log = beside(&path, "-wal");
+                if size(&log) > 0 {
                     return Err(StateStoreError::ForeignWal {
-                        path: log.into(),
+                        path: log,
                         reason: "its own file is gone".into(),
                     });
                 }
@@ -118,6 +123,7 @@ impl DatabaseFile {
             path,
             text,
             identity,
+            read_only: read_only.map(Arc::from),
             has_moved: Arc::default(),
             has_own_log: Arc::default(),
         })
@@ -166,11 +172,26 @@ impl DatabaseFile {
         }
     }
 
-    /// Returns the path of a file that SQLite, or the store, keeps beside this one.
-    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
-        let mut path = self.path.as_os_str().to_owned();
-        path.push(suffix);
-        path.into()
+    fn beside(&self, suffix: &str) -> PathBuf {
+        beside(&self.path, suffix)
+    }
+
+    /// Refuses to write where nothing can be written.
+    ///
+    /// # Errors
+    /// `ReadOnly`.
+    pub(super) fn refuse_read_only(&self) -> Result<(), StateStoreError> {
+        match &self.read_only {
+            Some(reason) => Err(StateStoreError::ReadOnly {
+                path: self.path.clone(),
+                reason: reason.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.read_only.is_some()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -302,11 +323,6 @@ impl FileIdentity {
             }
         }
     }
-}
-
-/// Returns the bytes of a file; 0 where there is none.
-fn size(path: &Path) -> u64 {
-    fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
 }
 
 /// Returns device and inode of what is at a path, without following a symbolic link; `None` where there are no such.

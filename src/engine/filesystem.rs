@@ -1,6 +1,38 @@
-//! What kind of file system a path is on: SQLite's log needs memory that all processes share, and locks that hold.
+//! What the system says of a path: what kind of file system it is on, since SQLite's log needs memory that all processes
+//! share, and locks that hold; and what may be done to it.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Returns the path of a file that SQLite, or the store, keeps beside the database.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// Returns the bytes of a file; 0 where there is none.
+pub(super) fn size(path: &Path) -> u64 {
+    fs::symlink_metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Asks whether this process may write to a file, or make files in a directory.
+///
+/// # Errors
+/// The system's reason why it may not.
+#[cfg(unix)]
+pub(super) fn check_writable(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    Ok(accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS)?)
+}
+
+#[cfg(not(unix))]
+pub(super) fn check_writable(path: &Path) -> std::io::Result<()> {
+    if fs::metadata(path)?.is_file() && fs::metadata(path)?.permissions().readonly() {
+        return Err(std::io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
+}
 
 /// What can be expected of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

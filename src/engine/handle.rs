@@ -91,6 +91,11 @@ impl Handle {
         self.database.file.path()
     }
 
+    /// Returns whether the file can't be written, so that every write is refused.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.database.file.is_read_only()
+    }
+
     /// Returns the second pool, for the application's own queries; read-only.
     pub(crate) fn pool(&self) -> &Pool {
         &self.database.pool
@@ -189,6 +194,7 @@ impl Handle {
     {
         let _call = self.enter(operation)?;
         self.database.ensure_ready().await?;
+        self.database.file.refuse_read_only()?;
         let checkpointer = &self.database.connections()?.checkpointer;
         if checkpointer.is_full() {
             let checkpointer = Arc::clone(checkpointer);

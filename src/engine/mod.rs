@@ -16,6 +16,7 @@ mod identity;
 mod observer;
 mod options;
 mod pragma;
+mod read_only;
 mod readers;
 mod runtime;
 mod schema;

@@ -7,7 +7,7 @@ use diesel::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::adaptive::LatencyPredictor;
-use super::connection::OwnConnection;
+use super::connection::{OwnConnection, read_unchanged};
 use super::file::DatabaseFile;
 use super::options::StoreOptions;
 use super::pragma::Role;
@@ -140,7 +140,9 @@ pub(super) struct Reader {
 impl Reader {
     /// Returns whether it may do short work on the caller's thread: it is open, and recent reads were short.
     pub(super) fn is_ready(&self) -> bool {
-        self.connection.is_some() && self.readers.latency.is_short()
+        // Where nothing may be written, a read may have to be done again.
+        let is_steady = !self.readers.file.is_read_only();
+        self.connection.is_some() && is_steady && self.readers.latency.is_short()
     }
 
     /// Runs one of the store's own reads; also returns how long that took. `may_wait` says whether this thread may wait for
@@ -151,14 +153,25 @@ impl Reader {
         is_short: bool,
         work: &mut dyn FnMut(&mut SqliteConnection) -> Result<T, StateStoreError>,
     ) -> (Result<T, StateStoreError>, Duration) {
-        let connection = match self.open() {
-            Ok(connection) => connection,
-            Err(error) => return (Err(error), Duration::ZERO),
-        };
-        let started = Instant::now();
-        let result = connection
-            .check_schema(started)
-            .and_then(|()| connection.run(may_wait, |connection| catch_panic(|| work(connection))));
+        let readers = Arc::clone(&self.readers);
+        let file = &readers.file;
+        let mut started = Instant::now();
+        let result = read_unchanged(file, || {
+            let connection = match self.open() {
+                Ok(connection) => connection,
+                Err(error) => return (Err(error), false),
+            };
+            // Opening says nothing about the next read.
+            started = Instant::now();
+            let result = connection.check_schema(started).and_then(|()| {
+                connection.run(may_wait, |connection| catch_panic(|| work(connection)))
+            });
+            let is_void = connection.is_outdated(file);
+            if is_void || (file.is_read_only() && result.is_err()) {
+                self.connection = None;
+            }
+            (result, is_void)
+        });
         let ended = Instant::now();
         self.used = Some(ended);
         let took = ended - started;
@@ -178,6 +191,7 @@ impl Reader {
         database: DatabaseId,
         work: impl FnOnce(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
     ) -> Result<T, StateStoreError> {
+        let readers = Arc::clone(&self.readers);
         let connection = self.open()?;
         connection.check_schema(Instant::now())?;
         let mut is_clean = false;
@@ -191,6 +205,12 @@ impl Reader {
             is_clean = rollback(connection) && is_intact;
             result
         });
+        // The closure can't be run once more.
+        let result = if connection.is_outdated(&readers.file) {
+            Err(StateStoreError::Busy { operation: "read" })
+        } else {
+            result
+        };
         let is_as_before = !notes.lent_connection || connection.reset();
         if !is_clean || !is_as_before {
             self.discard();
@@ -200,6 +220,11 @@ impl Reader {
 
     fn open(&mut self) -> Result<&mut OwnConnection, StateStoreError> {
         let readers = &self.readers;
+        if let Some(connection) = &self.connection
+            && connection.is_outdated(&readers.file)
+        {
+            self.connection = None;
+        }
         Ok(match &mut self.connection {
             Some(connection) => connection,
             closed => closed.insert(OwnConnection::open(

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::connection::connect;
+use super::connection::{connect, with_read_only};
 use super::file::{Access, DatabaseFile};
 use super::identity;
 use super::options::OpenMode;
@@ -70,6 +70,10 @@ pub(super) fn inspect(
     file: &DatabaseFile,
     busy_timeout: Duration,
 ) -> Result<Schema, StateStoreError> {
+    if file.is_read_only() {
+        file.check_log_once(|| refuse_foreign_log(file, busy_timeout))?;
+        return with_read_only(file, busy_timeout, read);
+    }
     // Closing a connection that may write moves a log into the file, and takes the log away. One that may not leaves a
     // log that was there, but where there was none it makes one and leaves it.
     let [first, second] = if file.has_log() {
@@ -224,6 +228,10 @@ pub(super) fn prepare(
             None => Ok(()),
         };
     }
+    if file.is_read_only() && schema.lacks().is_none() {
+        return Ok(());
+    }
+    file.refuse_read_only()?;
     file.restrict_permissions()?;
     let mut connection = connect(file, Access::ReadWrite, busy_timeout)?;
     let deadline = Instant::now() + busy_timeout;

@@ -143,6 +143,7 @@ impl ErrorKind {
             Error::SearchIndexDamaged { .. } => Self::SearchIndexDamaged,
             Error::DatabaseMoved { .. } => Self::DatabaseMoved,
             Error::ForeignWal { .. } => Self::ForeignWal,
+            Error::ReadOnly { .. } => Self::ReadOnly,
             Error::TransactionEscaped => Self::TransactionEscaped,
             Error::Application(_) => Self::Application,
             Error::SerializationError(_) => Self::Serialization,

@@ -114,8 +114,11 @@ pub enum StateStoreError {
         /// Why it can't be decoded.
         reason: String,
     },
-    /// Another process held the database's write lock for longer than the busy timeout.
-    #[error("{operation}: another process holds the database's lock; try again")]
+    /// Another process held the database's write lock for longer than the busy timeout, or changed a file that can only be
+    /// read here each time that it was read.
+    #[error(
+        "{operation}: another process holds the database's lock or changes the file; try again"
+    )]
     Busy {
         /// What was tried.
         operation: &'static str,
@@ -215,6 +218,16 @@ pub enum StateStoreError {
     DatabaseMoved {
         /// The path at which the file was opened.
         path: PathBuf,
+    },
+    /// The file, its log, or their directory can't be written: the store reads, and refuses every write. Nothing was written.
+    #[error(
+        "the store at {} can only be read ({reason}): copy it to a place where you may write", path.display()
+    )]
+    ReadOnly {
+        /// The path of the database file.
+        path: PathBuf,
+        /// What the system said, and of which path.
+        reason: String,
     },
     /// The write-ahead log beside the file belongs to another file. Nothing was touched.
     #[error(

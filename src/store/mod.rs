@@ -194,6 +194,17 @@ impl SqliteStateStore {
         self.engine().path()
     }
 
+    /// Returns whether the store can only be read: file, log or directory can't be written by this process. It is told when
+    /// the store is opened; every write is [`ReadOnly`](StateStoreError::ReadOnly) then.
+    ///
+    /// Where no log lies beside such a file, each read makes sure that nobody has changed the file meanwhile, and begins
+    /// again where somebody has; after the third time it is [`Busy`](StateStoreError::Busy), a closure of
+    /// [`read`](Self::read) after the first.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.engine().is_read_only()
+    }
+
     /// Returns a second pool of connections to the same file, for queries of your own. They are read-only (`query_only`)
     /// and see every prefix; write through [`transact`](Self::transact). After closing, it has none.
     #[must_use]

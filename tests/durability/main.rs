@@ -10,6 +10,7 @@ mod faults;
 mod foreign_log;
 mod moved;
 mod processes;
+mod read_only;
 mod wal_limit;
 mod warnings;
 mod write_ahead_log;

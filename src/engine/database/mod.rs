@@ -74,7 +74,7 @@ pub(super) fn open(
     let lock = lock_opening();
     let file = DatabaseFile::locate(path, options)?;
     let identity = file.identity().clone();
-    let stale = match OPEN.join(&identity, |database| database.judge(&identity, options)) {
+    let stale = match OPEN.join(&identity, |database| database.judge(&file, options)) {
         Joined::Database(database) => return Ok(database),
         // One that isn't joined may be held by nobody else: dropping it takes the same locks.
         Joined::Refused(unwanted, error) => {
@@ -150,9 +150,13 @@ impl Database {
     }
 
     /// Returns whether a store with these options may share this database.
-    fn judge(&self, identity: &FileIdentity, options: &StoreOptions) -> Verdict {
+    fn judge(&self, located: &DatabaseFile, options: &StoreOptions) -> Verdict {
         // The file may be gone, and its number another's.
-        if self.file.check_place().is_err() || self.file.identity() != identity {
+        if self.file.check_place().is_err() || self.file.identity() != located.identity() {
+            return Verdict::Stale;
+        }
+        // It may have been made writable since; the other stays with those who have it.
+        if self.file.is_read_only() && !located.is_read_only() {
             return Verdict::Stale;
         }
         if self.durability == Durability::Relaxed && options.durability == Durability::Full {
@@ -279,6 +283,7 @@ impl Database {
     ) -> Result<Revert, StateStoreError> {
         // A file that isn't ours is refused before the writer opens it.
         self.schema().await?;
+        self.file.refuse_read_only()?;
         let database = Arc::clone(self);
         let work = move |_: &mut SqliteConnection, _: &mut CommitNotes| {
             let revert = schema::revert_last(&database.file, database.busy_timeout, keep)?;
@@ -297,6 +302,8 @@ impl Database {
         operation: &'static str,
         task: SearchIndexTask,
     ) -> Result<(), StateStoreError> {
+        // The check too is a writing statement.
+        self.file.refuse_read_only()?;
         let database = Arc::clone(self);
         let work = move |_: &mut SqliteConnection, _: &mut CommitNotes| {
             let (file, timeout) = (&database.file, database.busy_timeout);
@@ -326,7 +333,10 @@ impl Database {
         let is_closing = self.is_closing.load(Ordering::Acquire);
         // The log may be another file's by now.
         let place = self.file.check_place();
-        let checkpointed = if self.is_ready.load(Ordering::Acquire) && !is_closing && place.is_ok()
+        let checkpointed = if self.is_ready.load(Ordering::Acquire)
+            && !is_closing
+            && place.is_ok()
+            && !self.file.is_read_only()
         {
             let checkpoint = |connection: &mut SqliteConnection, _: &mut CommitNotes| {
                 wal::move_before_closing(connection)
