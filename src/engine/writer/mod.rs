@@ -12,6 +12,7 @@
 //! - A bulk write and a caller's closure are never grouped: each has a transaction to itself, on the blocking pool, and is
 //!   rolled back by that. A checkpoint or a migration has none.
 
+mod group;
 mod leader;
 mod queue;
 mod request;

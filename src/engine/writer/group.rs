@@ -1,0 +1,129 @@
+//! Runs a group of requests in one transaction, and commits once.
+
+use std::time::{Duration, Instant};
+
+use diesel::SqliteConnection;
+
+use super::request::{Ran, WriteGroup};
+use crate::commit_notes::CommitNotes;
+use crate::engine::connection::OwnConnection;
+use crate::engine::identity::mark_log;
+use crate::engine::observer::CommitObservers;
+use crate::engine::runtime::catch_panic;
+use crate::engine::transaction::{begin, commit, rollback};
+use crate::error::StateStoreError;
+
+/// How a group's transaction ended.
+pub(super) enum Ended {
+    Committed,
+    /// Its only request failed, and was rolled back.
+    RolledBack,
+    /// Nothing of it was kept, or nobody knows: everybody hears this.
+    Failed(StateStoreError),
+    /// It never began, for want of the lock.
+    Locked(StateStoreError),
+    /// The request at this place took the transaction down with it.
+    TakenDown(usize),
+    /// An observer failed, and nothing was kept: those that are marked need it, the others may run again.
+    Unobserved(Vec<bool>, StateStoreError),
+}
+
+/// Runs a group in one transaction; requests whose callers are gone are taken out. Measures how long the commit took.
+pub(super) fn in_transaction(
+    observers: CommitObservers,
+    connection: &mut SqliteConnection,
+    (seen, marks_log): (&mut Option<i64>, bool),
+    group: &mut WriteGroup,
+    notes: &mut CommitNotes,
+    took: &mut Duration,
+) -> Ended {
+    match catch_panic(|| begin(connection, "BEGIN IMMEDIATE")) {
+        Ok(()) => {}
+        Err(error @ StateStoreError::Busy { .. }) => return Ended::Locked(error),
+        Err(error) => return Ended::Failed(error),
+    }
+    if let Err(error) = catch_panic(|| {
+        OwnConnection::check_schema_of_transaction(connection, seen)?;
+        if marks_log {
+            mark_log(connection)
+        } else {
+            Ok(())
+        }
+    }) {
+        rollback(connection);
+        return Ended::Failed(error);
+    }
+    group.retain(|request| request.start());
+    let mut own_notes = Vec::with_capacity(group.len());
+    for (place, request) in group.iter_mut().enumerate() {
+        let mut own = CommitNotes::default();
+        let ran = request.run(connection, &mut own);
+        notes.add(&own);
+        own_notes.push(own);
+        match ran {
+            Ran::Cleanly => {}
+            Ran::HalfWay if rollback(connection) => return Ended::RolledBack,
+            Ran::HalfWay | Ran::Fatally => return Ended::TakenDown(place),
+        }
+    }
+    if group.iter().any(|request| request.has_succeeded())
+        && let Err(error) = catch_panic(|| {
+            observers
+                .iter()
+                .try_for_each(|observer| observer.before_commit(connection, notes))
+        })
+    {
+        let needing: Vec<bool> = own_notes
+            .iter()
+            .map(|notes| {
+                observers
+                    .iter()
+                    .any(|observer| observer.is_needed_by(connection, notes))
+            })
+            .collect();
+        rollback(connection);
+        if needing.contains(&true) {
+            return Ended::Unobserved(needing, error);
+        }
+        return Ended::Failed(error);
+    }
+    let started = Instant::now();
+    let committed = catch_panic(|| commit(connection));
+    *took = started.elapsed();
+    match committed {
+        Ok(()) => Ended::Committed,
+        Err(StateStoreError::Panicked { message }) => {
+            Ended::Failed(StateStoreError::OutcomeUnknown {
+                operation: "commit",
+                cause: message.into(),
+            })
+        }
+        Err(error) => Ended::Failed(error.of_commit("commit")),
+    }
+}
+
+/// Parts a group into those that are marked and the others, each in their order.
+pub(super) fn part(group: WriteGroup, is_marked: &[bool]) -> (WriteGroup, WriteGroup) {
+    let mut marked = WriteGroup::new();
+    let mut others = WriteGroup::new();
+    for (request, is_marked) in group.into_iter().zip(is_marked) {
+        if *is_marked {
+            marked.push(request);
+        } else {
+            others.push(request);
+        }
+    }
+    (marked, others)
+}
+
+/// Runs a request that needs no transaction, or makes its own.
+pub(super) fn without_transaction(
+    connection: &mut SqliteConnection,
+    group: &mut WriteGroup,
+) -> Ended {
+    group.retain(|request| request.start());
+    for request in group {
+        request.run(connection, &mut CommitNotes::default());
+    }
+    Ended::Committed
+}
