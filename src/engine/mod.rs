@@ -22,6 +22,7 @@ mod runtime;
 mod schema;
 mod search_index;
 mod transaction;
+mod turnstile;
 mod wal;
 mod writer;
 

@@ -15,5 +15,6 @@ mod lane;
 mod neighbours;
 mod outliving;
 mod runtimes;
+mod turns;
 mod waiting;
 mod writer;

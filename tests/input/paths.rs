@@ -131,8 +131,8 @@ async fn a_file_of_exactly_that_name_is_made() -> TestResult {
         store.initialize().await?;
         store.save_agent_state(&agent("a")).await?;
         assert_eq!(store.path(), folder.canonicalize()?.join(name));
-        // The journal beside it, and nothing else.
-        let wanted = [String::new(), "-shm".to_owned(), "-wal".to_owned()];
+        // The log and the turnstile beside it, and nothing else.
+        let wanted = ["", "-gate", "-shm", "-turn", "-wal"];
         assert_eq!(
             names(&folder)?,
             wanted.map(|suffix| format!("{name}{suffix}")),
@@ -149,7 +149,7 @@ async fn a_file_of_exactly_that_name_is_made() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_closed_store_leaves_its_one_file() -> TestResult {
+async fn a_closed_store_leaves_its_file_and_the_turnstile() -> TestResult {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("state.db");
     // Again and again: who closes first is a matter of threads.
@@ -159,7 +159,11 @@ async fn a_closed_store_leaves_its_one_file() -> TestResult {
         store.save_agent_state(&agent("a")).await?;
         store.load_agent_state("a").await?;
         store.close().await?;
-        assert_eq!(names(directory.path())?, ["state.db"], "round {round}");
+        assert_eq!(
+            names(directory.path())?,
+            ["state.db", "state.db-gate", "state.db-turn"],
+            "round {round}"
+        );
     }
     Ok(())
 }

@@ -28,20 +28,46 @@ pub(super) enum Ended {
     Unobserved(Vec<bool>, StateStoreError),
 }
 
-/// Runs a group in one transaction; requests whose callers are gone are taken out. Measures how long the commit took.
+/// Where SQLite waits for a lock it sleeps up to 100 ms before it tries again, and a writer that never pauses has it nearly
+/// always. So the store tries by itself, often at first; as only one process at a time is let through the turnstile, that
+/// costs the machine little.
+const PAUSES: [(Duration, Duration); 2] = [
+    (Duration::from_millis(50), Duration::from_micros(250)),
+    (Duration::MAX, Duration::from_millis(1)),
+];
+
+/// Begins a transaction that writes, on a connection that doesn't wait by itself.
+///
+/// # Errors
+/// `Busy` where another has the lock for longer than the patience.
+pub(super) fn begin_within(
+    connection: &mut SqliteConnection,
+    patience: Duration,
+) -> Result<(), StateStoreError> {
+    let started = Instant::now();
+    loop {
+        match catch_panic(|| begin(connection, "BEGIN IMMEDIATE")) {
+            Err(StateStoreError::Busy { .. }) if started.elapsed() < patience => {}
+            result => return result,
+        }
+        let waited = started.elapsed();
+        let pause = PAUSES.iter().find(|(until, _)| waited < *until);
+        let pause = pause.map_or(patience, |(_, pause)| *pause);
+        #[allow(clippy::disallowed_methods)]
+        // Nothing tells when another process releases the lock.
+        std::thread::sleep(pause.min(patience.saturating_sub(waited)));
+    }
+}
+
+/// Runs a group in the transaction that was begun, and commits it; requests whose callers are gone are taken out.
 pub(super) fn in_transaction(
     observers: CommitObservers,
     connection: &mut SqliteConnection,
     (seen, marks_log): (&mut Option<i64>, bool),
     group: &mut WriteGroup,
     notes: &mut CommitNotes,
-    took: &mut Duration,
+    commit_took: &mut Duration,
 ) -> Ended {
-    match catch_panic(|| begin(connection, "BEGIN IMMEDIATE")) {
-        Ok(()) => {}
-        Err(error @ StateStoreError::Busy { .. }) => return Ended::Locked(error),
-        Err(error) => return Ended::Failed(error),
-    }
     if let Err(error) = catch_panic(|| {
         OwnConnection::check_schema_of_transaction(connection, seen)?;
         if marks_log {
@@ -89,7 +115,7 @@ pub(super) fn in_transaction(
     }
     let started = Instant::now();
     let committed = catch_panic(|| commit(connection));
-    *took = started.elapsed();
+    *commit_took = started.elapsed();
     match committed {
         Ok(()) => Ended::Committed,
         Err(StateStoreError::Panicked { message }) => {

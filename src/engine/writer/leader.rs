@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::group::{Ended, in_transaction, part, without_transaction};
+use super::group::{Ended, begin_within, in_transaction, part, without_transaction};
 use super::queue::WriteQueue;
 use super::request::{WriteGroup, WriteKind};
 use crate::commit_notes::CommitNotes;
@@ -18,6 +18,8 @@ use crate::engine::identity::settle;
 use crate::engine::observer::CommitObservers;
 use crate::engine::pragma::Role;
 use crate::engine::runtime::catch_panic;
+use crate::engine::transaction::{begin, rollback};
+use crate::engine::turnstile::{Pass, Passage, Turnstile};
 use crate::engine::wal::{Checkpointer, free_log_space, wal_pages};
 use crate::error::{ErrorKind, StateStoreError};
 
@@ -35,6 +37,7 @@ pub(super) struct Context {
     pub(super) company: ArrivalPredictor,
     /// Of callers who have been answered: that they come back at once with their next write.
     pub(super) returning: ArrivalPredictor,
+    pub(super) turnstile: Turnstile,
     pub(super) checkpointer: Arc<Checkpointer>,
     pub(super) observers: CommitObservers,
     /// Whether a commit failed whose outcome is unknown, and hasn't been settled since: nothing is written before that.
@@ -71,6 +74,8 @@ pub(super) struct Leader {
 
 /// Waiting for callers takes no longer than this part of the last transaction, and no longer than this.
 const GATHERING_SHARE: u32 = 8;
+/// How long the leader waits for its turn among processes before it looks whether anybody writes at all.
+const MOMENT: Duration = Duration::from_millis(50);
 const LONGEST_GATHERING: Duration = Duration::from_millis(5);
 
 /// Where the leader is, and so what becomes of the queue if it is dropped.
@@ -123,7 +128,10 @@ impl Leader {
         {
             return self.hand_over();
         }
-        let (turn, answers) = self.take_turn(false);
+        let Passage::Open(pass) = self.context.turnstile.try_pass() else {
+            return self.hand_over();
+        };
+        let (turn, answers) = self.take_turn(false, (pass, Duration::ZERO));
         match turn {
             Turn::Done => {
                 if let Some(leader) = self.step_down(answers) {
@@ -165,7 +173,8 @@ impl Leader {
             {
                 return self.give_up(&error);
             }
-            let (turn, answers) = self.take_turn(true);
+            let passed = self.wait_for_pass();
+            let (turn, answers) = self.take_turn(true, passed);
             if turn == Turn::Broken {
                 answers.send();
                 continue;
@@ -224,8 +233,39 @@ impl Leader {
             busy_timeout,
             ..
         } = &*self.context;
-        catch_panic(|| OwnConnection::open(file, *role, *busy_timeout))
-            .map_err(|error| error.during("open"))
+        let connection = catch_panic(|| OwnConnection::open(file, *role, *busy_timeout))
+            .map_err(|error| error.during("open"))?;
+        self.context.turnstile.open(file.path());
+        Ok(connection)
+    }
+
+    /// Waits for this process's turn among those that write. Returns how long it may still wait for SQLite's lock.
+    fn wait_for_pass(&mut self) -> (Pass, Duration) {
+        let context = Arc::clone(&self.context);
+        let started = Instant::now();
+        loop {
+            let passage = context.turnstile.pass_within(MOMENT);
+            let left = context.busy_timeout.saturating_sub(started.elapsed());
+            match passage {
+                Passage::Open(pass) => return (pass, left),
+                // Who has the turn and does not write may have been stopped.
+                Passage::Closed if !left.is_zero() && !self.is_lock_free() => {}
+                Passage::Closed | Passage::Stalled => {
+                    return (context.turnstile.leave_line(), left);
+                }
+            }
+        }
+    }
+
+    fn is_lock_free(&mut self) -> bool {
+        self.connection.as_mut().is_some_and(|connection| {
+            let begun = connection.run(false, |connection| {
+                catch_panic(|| begin(connection, "BEGIN IMMEDIATE"))?;
+                rollback(connection);
+                Ok(())
+            });
+            begun.is_ok()
+        })
     }
 
     /// Answers those who shared a commit, and lets them come back for the next; while they do so at once, it is shared by
@@ -245,7 +285,7 @@ impl Leader {
     }
 
     /// Runs one group in one transaction.
-    fn take_turn(&mut self, may_wait: bool) -> (Turn, Answers) {
+    fn take_turn(&mut self, may_wait: bool, (pass, patience): (Pass, Duration)) -> (Turn, Answers) {
         let Some(mut connection) = self.connection.take() else {
             return (Turn::Broken, Answers::default());
         };
@@ -262,19 +302,35 @@ impl Leader {
         let mut notes = CommitNotes::default();
         let mut seen = connection.data_version().take();
         let marks_log = context.marks_log.load(Ordering::Acquire);
-        let ended = connection.run(may_wait, |connection| {
-            Ok(match kind {
-                WriteKind::OutsideTransaction => without_transaction(connection, &mut group),
-                _ => in_transaction(
-                    context.observers,
-                    connection,
-                    (&mut seen, marks_log),
-                    &mut group,
-                    &mut notes,
-                    &mut commit,
-                ),
-            })
-        });
+        let begun = if kind == WriteKind::OutsideTransaction {
+            Ok(())
+        } else {
+            connection.run(false, |connection| begin_within(connection, patience))
+        };
+        if pass.is_real() && started.elapsed() > MOMENT {
+            context
+                .turnstile
+                .warn("another program holds the database's lock without taking turns");
+        }
+        // What a caller runs may meet locks of its own.
+        let ended = match begun {
+            Ok(()) => connection.run(may_wait && kind.is_exclusive(), |connection| {
+                Ok(match kind {
+                    WriteKind::OutsideTransaction => without_transaction(connection, &mut group),
+                    _ => in_transaction(
+                        context.observers,
+                        connection,
+                        (&mut seen, marks_log),
+                        &mut group,
+                        &mut notes,
+                        &mut commit,
+                    ),
+                })
+            }),
+            Err(error @ StateStoreError::Busy { .. }) => Ok(Ended::Locked(error)),
+            Err(error) => Ok(Ended::Failed(error)),
+        };
+        drop(pass);
         *connection.data_version() = seen;
         let ended = match ended {
             // Before anybody is answered.

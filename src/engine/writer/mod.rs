@@ -35,6 +35,7 @@ use super::options::StoreOptions;
 use super::pragma::Role;
 use super::runtime::{AcquireTimeout, yield_after};
 use super::transaction::DatabaseId;
+use super::turnstile::Turnstile;
 use super::wal::Checkpointer;
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
@@ -73,6 +74,7 @@ impl Writer {
             latency: LatencyPredictor::new(options.inline_budget),
             company: ArrivalPredictor::default(),
             returning: ArrivalPredictor::default(),
+            turnstile: Turnstile::new(),
             checkpointer,
             observers,
             is_unsettled: AtomicBool::new(false),
