@@ -62,6 +62,14 @@ pub(crate) enum Encoded {
 }
 
 impl Encoded {
+    /// Returns its bytes as they are stored.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Zstd(frame) => frame.len(),
+        }
+    }
+
     pub(crate) fn codec(&self) -> Codec {
         match self {
             Self::Text(_) => Codec::Text,

@@ -179,11 +179,12 @@ impl Handle {
         self.database.explain(operation, result).await
     }
 
-    /// Writes, through the queue.
+    /// Writes, through the queue. `bytes` is what the work holds while it waits.
     pub(crate) async fn write<T, F>(
         &self,
         operation: &'static str,
         kind: WriteKind,
+        bytes: usize,
         work: F,
     ) -> Result<T, StateStoreError>
     where
@@ -202,7 +203,7 @@ impl Handle {
                 .blocking(move |_| checkpointer.make_room())
                 .await?;
         }
-        let result = self.database.submit(operation, kind, work).await;
+        let result = self.database.submit(operation, kind, bytes, work).await;
         self.database.explain(operation, result).await
     }
 

@@ -54,6 +54,7 @@ pub struct StoreOptions {
     pub(crate) busy_timeout: Duration,
     pub(crate) durability: Durability,
     pub(crate) write_queue: usize,
+    pub(crate) write_queue_bytes: usize,
     pub(crate) wal_limit: u64,
     pub(crate) inline_budget: Duration,
     pub(crate) mode: OpenMode,
@@ -73,6 +74,7 @@ impl Default for StoreOptions {
             busy_timeout: Duration::from_secs(30),
             durability: Durability::default(),
             write_queue: 4096,
+            write_queue_bytes: 256 * 1024 * 1024,
             wal_limit: 1024 * 1024 * 1024,
             inline_budget: Duration::from_micros(500),
             mode: OpenMode::default(),
@@ -128,6 +130,14 @@ impl StoreOptions {
     #[must_use]
     pub fn write_queue(mut self, operations: usize) -> Self {
         self.write_queue = operations;
+        self
+    }
+
+    /// Bytes that may wait to be written, as rows that are ready; more wait for room, up to the acquire timeout (256 MiB). One
+    /// operation that is larger than that waits until nothing else does. A closure counts for itself, not for what it holds.
+    #[must_use]
+    pub fn write_queue_bytes(mut self, bytes: usize) -> Self {
+        self.write_queue_bytes = bytes;
         self
     }
 
@@ -214,6 +224,9 @@ impl StoreOptions {
         }
         if self.write_queue == 0 || self.write_queue > tokio::sync::Semaphore::MAX_PERMITS {
             return refuse("write_queue must hold at least one operation");
+        }
+        if self.write_queue_bytes == 0 {
+            return refuse("write_queue_bytes must hold at least one byte");
         }
         if self.wal_limit < 1024 * 1024 {
             return refuse("wal_limit must be at least 1 MiB");

@@ -124,10 +124,12 @@ pub enum StateStoreError {
         operation: &'static str,
     },
     /// The write queue stayed full for the acquire timeout. Nothing was written.
-    #[error("the write queue is full ({capacity} operations wait): try again, with fewer writers")]
+    #[error("the write queue is full ({capacity} {unit} wait): try again, with fewer writers")]
     QueueFull {
-        /// How many operations may wait.
+        /// How much may wait.
         capacity: usize,
+        /// What that counts: operations, or bytes.
+        unit: &'static str,
     },
     /// The write-ahead log is at its limit, because a read that is still open keeps it from being moved into the database.
     /// Nothing was written.

@@ -6,6 +6,7 @@
 mod agent;
 mod enums;
 mod event;
+mod footprint;
 mod session;
 mod snapshot;
 mod stored;
@@ -17,6 +18,7 @@ pub(crate) use agent::{AgentRow, NewAgent};
 pub use enums::{ActorType, SessionStatus, TaskStatus};
 pub use event::{Event, EventFilter, EventRecord};
 pub(crate) use event::{EventRow, NewEvent};
+pub(crate) use footprint::Footprint;
 pub(crate) use session::{NewSession, SessionRow};
 pub use session::{Session, SessionFilter, SessionRecord};
 pub(crate) use snapshot::{NewSnapshot, SnapshotChange, SnapshotRow, SnapshotSummary};

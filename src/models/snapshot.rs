@@ -146,7 +146,7 @@ impl NewSnapshot {
 #[derive(Debug, Clone, AsChangeset)]
 #[diesel(table_name = state_snapshots, treat_none_as_null = true)]
 pub(crate) struct SnapshotChange {
-    description: Option<String>,
+    pub(super) description: Option<String>,
     expires_at: Option<i64>,
     recorded_at: i64,
 }

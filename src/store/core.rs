@@ -146,11 +146,12 @@ impl StoreCore {
         }
     }
 
-    /// Writes, for the store itself.
+    /// Writes, for the store itself. `bytes` is what the work holds while it waits.
     pub(super) async fn write<T, F>(
         &self,
         operation: &'static str,
         kind: WriteKind,
+        bytes: usize,
         mut work: F,
     ) -> Result<T, StateStoreError>
     where
@@ -164,7 +165,7 @@ impl StoreCore {
                     work(&mut repository::Backend::sqlite(connection, &scope, notes))
                 };
                 handle
-                    .write(operation, kind, work)
+                    .write(operation, kind, bytes, work)
                     .instrument(operation_span(operation))
                     .await
             }
@@ -200,7 +201,7 @@ impl StoreCore {
     {
         let mut work = Some(work);
         let kind = WriteKind::Closure(std::any::type_name::<F>());
-        self.write(operation, kind, move |backend| {
+        self.write(operation, kind, size_of::<F>(), move |backend| {
             // The writer runs a closure once; a second run would have nothing to do.
             let work = work.take().ok_or(StateStoreError::Closed)?;
             work(&mut Transaction::new(backend.reborrow()))

@@ -68,8 +68,9 @@ macro_rules! handle {
                     };
                     let operation = concat!(stringify!($noun), ".", stringify!($write));
                     let kind = $crate::engine::WriteKind::$kind;
+                    let bytes = $crate::models::Footprint::bytes(&prepared);
                     self.core
-                        .write(operation, kind, move |backend| {
+                        .write(operation, kind, bytes, move |backend| {
                             let $write_prepared = &prepared;
                             $crate::repository::on_table!(backend, $Table, |$write_table| $write_run)
                         })

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state::{
-    AgentFilter, Durability, EventFilter, PageRequest, Seq, SqliteStateStore, StateStoreError,
-    StoreOptions, TransitionDraft,
+    AgentFilter, AgentState, Durability, EventFilter, PageRequest, Seq, SqliteStateStore,
+    StateStoreError, StoreOptions, TransitionDraft,
 };
 use descartes_state_testing::{
     HeldWriter, agent, assert_intact, connect, count, numbered_event, numbered_task, open, open_in,
@@ -133,7 +133,13 @@ async fn a_full_queue_is_queue_full_after_the_timeout_and_nothing_is_written() {
     let started = Instant::now();
     let refused = soon(store.save_agent_state(&agent("refused"))).await;
     assert!(
-        matches!(refused, Err(StateStoreError::QueueFull { capacity: 4 })),
+        matches!(
+            refused,
+            Err(StateStoreError::QueueFull {
+                capacity: 4,
+                unit: "operations"
+            })
+        ),
         "{refused:?}"
     );
     assert!(refused.unwrap_err().is_retryable());
@@ -163,6 +169,59 @@ async fn a_full_queue_is_queue_full_after_the_timeout_and_nothing_is_written() {
         .collect();
     ids.retain(|id| id == "refused" || id == "in-2");
     assert!(ids.is_empty(), "{ids:?}");
+}
+
+#[tokio::test]
+async fn no_more_bytes_wait_than_are_allowed() {
+    let limit = Duration::from_millis(200);
+    let options = quick().write_queue_bytes(1024 * 1024);
+    let (_directory, store) = open(options.acquire_timeout(limit)).await;
+    let of_size = |id: &str, bytes: usize| AgentState {
+        state_data: "x".repeat(bytes),
+        ..agent(id)
+    };
+    // One that is larger than all of it goes alone.
+    soon(store.save_agent_state(&of_size("large", 3_000_000)))
+        .await
+        .unwrap();
+    let lane = HeldWriter::new(&store).await;
+    let save = |id: &str| {
+        let (store, state) = (store.clone(), of_size(id, 400_000));
+        let mut call = Box::pin(async move { store.save_agent_state(&state).await });
+        assert!(poll_once(call.as_mut()).is_pending());
+        call
+    };
+    let (first, second) = (save("first"), save("second"));
+    let refused = soon(store.save_agent_state(&of_size("refused", 400_000))).await;
+    assert!(
+        matches!(
+            refused,
+            Err(StateStoreError::QueueFull {
+                capacity: 1_048_576,
+                unit: "bytes"
+            })
+        ),
+        "{refused:?}"
+    );
+    // What is withdrawn leaves its room to another at once, though the lane is still held: to one that comes, and to one
+    // that waits.
+    drop(first);
+    let third = save("third");
+    let fourth = save("fourth");
+    drop(third);
+    lane.release().await;
+    for call in [second, fourth] {
+        // They may have waited longer than they are ready to, but what they hear is true.
+        let heard = soon(call).await;
+        assert!(
+            matches!(heard, Ok(()) | Err(StateStoreError::Timeout { .. })),
+            "{heard:?}"
+        );
+    }
+    let agents = store.list_agents().await.unwrap();
+    let is_stored = |id: &str| agents.iter().any(|agent| agent.agent_id == id);
+    assert!(is_stored("large"));
+    assert!(!is_stored("first") && !is_stored("refused") && !is_stored("third"));
 }
 
 #[tokio::test]

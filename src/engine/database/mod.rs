@@ -182,6 +182,7 @@ impl Database {
         self: &Arc<Self>,
         operation: &'static str,
         kind: WriteKind,
+        bytes: usize,
         work: F,
     ) -> Result<T, StateStoreError>
     where
@@ -193,6 +194,7 @@ impl Database {
         let submitter = Submitter {
             database: self.id,
             keep_alive: Arc::clone(self) as Arc<dyn Send + Sync>,
+            bytes,
         };
         let writer = &self.connections()?.writer;
         writer.submit(operation, kind, submitter, work).await
@@ -292,7 +294,7 @@ impl Database {
             }
             Ok(revert)
         };
-        self.submit(operation, WriteKind::OutsideTransaction, work)
+        self.submit(operation, WriteKind::OutsideTransaction, 0, work)
             .await
     }
 
@@ -312,7 +314,7 @@ impl Database {
                 SearchIndexTask::Check => search_index::check(file, timeout, database.observers),
             }
         };
-        self.submit(operation, WriteKind::OutsideTransaction, work)
+        self.submit(operation, WriteKind::OutsideTransaction, 0, work)
             .await
     }
 
@@ -341,7 +343,7 @@ impl Database {
             let checkpoint = |connection: &mut SqliteConnection, _: &mut CommitNotes| {
                 wal::move_before_closing(connection)
             };
-            self.submit("close", WriteKind::OutsideTransaction, checkpoint)
+            self.submit("close", WriteKind::OutsideTransaction, 0, checkpoint)
                 .await
         } else {
             Ok(())

@@ -16,6 +16,7 @@ mod group;
 mod leader;
 mod queue;
 mod request;
+mod room;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -49,11 +50,12 @@ pub(super) struct Writer {
     timeout: Arc<AcquireTimeout>,
 }
 
-/// Whose requests these are: the database, which stays open as long as the work takes.
-#[derive(Clone)]
+/// Whose request it is: the database, which stays open as long as the work takes; and how large it is.
 pub(super) struct Submitter {
     pub(super) database: DatabaseId,
     pub(super) keep_alive: Arc<dyn Send + Sync>,
+    /// What the request holds while it waits.
+    pub(super) bytes: usize,
 }
 
 impl Writer {
@@ -66,7 +68,7 @@ impl Writer {
         observers: CommitObservers,
     ) -> Self {
         let context = Context {
-            queue: WriteQueue::new(options.write_queue),
+            queue: WriteQueue::new(options.write_queue, options.write_queue_bytes),
             file: file.clone(),
             role: Role::Writer(options.durability),
             busy_timeout: options.busy_timeout,
@@ -103,7 +105,7 @@ impl Writer {
             + 'static,
     {
         let Context { queue, company, .. } = &*self.context;
-        let room = queue.room(&self.timeout).await?;
+        let room = queue.room(submitter.bytes, &self.timeout).await?;
         let ticket = Arc::<Ticket>::default();
         let (reply, mut answer) = oneshot::channel();
         let withdrawal = Withdrawal {
@@ -182,7 +184,7 @@ impl Withdrawal<'_> {
 impl Drop for Withdrawal<'_> {
     fn drop(&mut self) {
         if self.ticket.withdraw() {
-            self.queue.sweep();
+            self.queue.withdraw();
         }
     }
 }

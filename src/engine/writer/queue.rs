@@ -1,12 +1,11 @@
 //! The queue of writes, and the connection that its leader takes.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
-
 use super::request::{Request, WriteGroup, WriteKind};
+use super::room::{Room, Rooms};
 use crate::engine::connection::OwnConnection;
 use crate::engine::runtime::AcquireTimeout;
 use crate::error::StateStoreError;
@@ -16,8 +15,7 @@ const GROUP_REQUESTS: usize = 256;
 
 pub(super) struct WriteQueue {
     state: Mutex<QueueState>,
-    room: Arc<Semaphore>,
-    capacity: usize,
+    rooms: Rooms,
     /// Tells the leader who waits for callers that they are all back.
     gathered: Condvar,
 }
@@ -29,6 +27,8 @@ struct QueueState {
     connection: Option<OwnConnection>,
     has_leader: bool,
     is_closed: bool,
+    /// At most so many requests that wait were withdrawn.
+    withdrawn: usize,
     /// What has the lane to itself now, and since when.
     holder: Option<Holder>,
     /// At how many requests the leader goes on; zero while it doesn't wait for any.
@@ -44,31 +44,27 @@ struct Holder {
 }
 
 impl WriteQueue {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(operations: usize, bytes: usize) -> Self {
         Self {
             state: Mutex::default(),
-            room: Arc::new(Semaphore::new(capacity)),
-            capacity,
+            rooms: Rooms::new(operations, bytes),
             gathered: Condvar::new(),
         }
     }
 
-    /// Returns a place in the queue; waits while it is full.
+    /// Returns a place in the queue for a request of so many bytes; waits while it is full.
     pub(super) async fn room(
         &self,
+        bytes: usize,
         timeout: &AcquireTimeout,
-    ) -> Result<OwnedSemaphorePermit, StateStoreError> {
-        match Arc::clone(&self.room).try_acquire_owned() {
-            Ok(room) => return Ok(room),
-            Err(TryAcquireError::Closed) => return Err(StateStoreError::Closed),
-            Err(TryAcquireError::NoPermits) => {}
+    ) -> Result<Room, StateStoreError> {
+        if let Some(room) = self.rooms.try_take(bytes)? {
+            return Ok(room);
         }
-        match timeout.wait(Arc::clone(&self.room).acquire_owned()).await {
-            Some(room) => room.map_err(|_| StateStoreError::Closed),
-            None => Err(StateStoreError::QueueFull {
-                capacity: self.capacity,
-            }),
-        }
+        let waiting = self.rooms.wait_for();
+        // What is withdrawn from now on is swept at once.
+        self.sweep();
+        waiting.take(bytes, timeout).await
     }
 
     /// Adds a request; returns whether the queue lacks a leader.
@@ -186,6 +182,7 @@ impl WriteQueue {
         }
         state.has_leader = false;
         state.holder = None;
+        state.withdrawn = 0;
         if !state.is_closed {
             state.connection = connection.take();
         }
@@ -200,18 +197,28 @@ impl WriteQueue {
         std::mem::take(&mut state.requests).into()
     }
 
+    /// Takes note that a request in the queue was withdrawn.
+    pub(super) fn withdraw(&self) {
+        self.lock().withdrawn += 1;
+        self.sweep();
+    }
+
     /// Takes withdrawn requests out where nobody else does soon: where they leave others no room, and where there is no
     /// leader, so that no request that nobody runs keeps its store open.
-    pub(super) fn sweep(&self) {
+    fn sweep(&self) {
         let withdrawn = {
             let mut state = self.lock();
-            if state.has_leader && self.room.available_permits() > 0 {
+            if state.withdrawn == 0 {
+                return;
+            }
+            if state.has_leader && !self.rooms.are_awaited() {
                 return;
             }
             let (withdrawn, waiting) = std::mem::take(&mut state.requests)
                 .into_iter()
                 .partition::<VecDeque<_>, _>(|request| request.is_withdrawn());
             state.requests = waiting;
+            state.withdrawn = 0;
             withdrawn
         };
         // What they own is the callers', and may do anything when it is dropped: not under the lock.

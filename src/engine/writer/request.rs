@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use diesel::SqliteConnection;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tracing::Span;
 
+use super::room::Room;
 use crate::commit_notes::CommitNotes;
 use crate::engine::runtime::catch_panic;
 use crate::engine::transaction::{
@@ -122,7 +123,7 @@ pub(super) struct TypedRequest<T, F> {
     pub(super) ticket: Arc<Ticket>,
     pub(super) database: DatabaseId,
     pub(super) span: Span,
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) room: Room,
 }
 
 impl<T, F> Request for TypedRequest<T, F>
