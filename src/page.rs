@@ -198,12 +198,104 @@ pub(crate) fn fetch(rows: usize) -> i64 {
     i64::try_from(rows).map_or(i64::MAX, |rows| rows.saturating_add(1))
 }
 
+/// A row that a list leaves out, because a part of it is above [`Limits::state_bytes`](crate::Limits::state_bytes): a store
+/// with a higher limit wrote it, and shows it. By its id it is [`TooLarge`](StateStoreError::TooLarge).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OmittedRow {
+    /// Its id.
+    pub id: String,
+    /// What is too large.
+    pub field: &'static str,
+    /// The size in bytes.
+    pub bytes: u64,
+    /// The limit in bytes.
+    pub limit: u64,
+}
+
+impl OmittedRow {
+    /// Returns what is omitted for this error; any other error is returned as it is.
+    pub(crate) fn of(
+        id: impl FnOnce() -> Result<String, StateStoreError>,
+        error: StateStoreError,
+    ) -> Result<Self, StateStoreError> {
+        match error {
+            StateStoreError::TooLarge {
+                field, size, limit, ..
+            } => Ok(Self {
+                id: id()?,
+                field,
+                bytes: size,
+                limit,
+            }),
+            other => Err(other),
+        }
+    }
+
+    /// Returns what a read of this row by its id says.
+    pub(crate) fn into_error(self) -> StateStoreError {
+        StateStoreError::TooLarge {
+            field: self.field,
+            size: self.bytes,
+            limit: self.limit,
+            unit: "bytes",
+        }
+    }
+}
+
+/// A row of a list, in its place.
+#[derive(Debug)]
+pub(crate) enum Listed<T> {
+    Shown(T),
+    Omitted(OmittedRow, Seq),
+}
+
+impl<T> From<T> for Listed<T> {
+    fn from(row: T) -> Self {
+        Self::Shown(row)
+    }
+}
+
+impl<T> Listed<T> {
+    /// Returns the row, for who asked for no other.
+    pub(crate) fn shown(self) -> Result<T, StateStoreError> {
+        match self {
+            Self::Shown(row) => Ok(row),
+            Self::Omitted(row, _) => Err(row.into_error()),
+        }
+    }
+
+    /// Returns the rows that can be shown, where there is no room to say more.
+    pub(crate) fn all_shown(rows: Vec<Self>) -> Vec<T> {
+        let shown = rows.into_iter().filter_map(|row| match row {
+            Self::Shown(row) => Some(row),
+            Self::Omitted(
+                OmittedRow {
+                    id, bytes, limit, ..
+                },
+                _,
+            ) => {
+                tracing::warn!(
+                    id,
+                    bytes,
+                    limit,
+                    "a list leaves out a row that is too large"
+                );
+                None
+            }
+        });
+        shown.collect()
+    }
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
+    /// Rows that belong here, and are larger than the store's options allow.
+    pub omitted: Vec<OmittedRow>,
     /// Where the next page starts; `None` on the last.
     pub next: Option<Cursor>,
     /// Where this page ends, also on the last: asked for again later, what came meanwhile. On an empty page it is where the
@@ -214,20 +306,33 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// Cuts the surplus row that `fetch` asked for, and makes the cursors from the last row kept.
     fn cut(
-        mut items: Vec<T>,
-        rows: usize,
+        mut rows: Vec<Listed<T>>,
+        wanted: usize,
         start: Option<Position>,
-        position: impl FnOnce(&T) -> Position,
+        position: impl FnOnce(&Listed<T>) -> Position,
     ) -> Self {
-        let more = items.len() > rows;
-        items.truncate(rows);
-        let end = items.last().map(position).or(start).map(Cursor);
+        let more = rows.len() > wanted;
+        rows.truncate(wanted);
+        let end = rows.last().map(position).or(start).map(Cursor);
         let next = if more { end.clone() } else { None };
-        Self { items, next, end }
+        let mut omitted = Vec::new();
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row {
+                Listed::Shown(row) => items.push(row),
+                Listed::Omitted(row, _) => omitted.push(row),
+            }
+        }
+        Self {
+            items,
+            omitted,
+            next,
+            end,
+        }
     }
 
     pub(crate) fn by_sequence(
-        items: Vec<T>,
+        rows: Vec<impl Into<Listed<T>>>,
         bounds: SequenceBounds,
         seq: impl FnOnce(&T) -> Seq,
     ) -> Self {
@@ -236,17 +341,26 @@ impl<T> Page<T> {
             Order::Ascending => Position::After(seq),
         };
         let start = bounds.after.map(position);
-        Self::cut(items, bounds.rows, start, |last| position(seq(last).get()))
+        let rows = rows.into_iter().map(Into::into).collect();
+        Self::cut(rows, bounds.rows, start, |last| match last {
+            Listed::Shown(row) => position(seq(row).get()),
+            Listed::Omitted(_, seq) => position(seq.get()),
+        })
     }
 
-    pub(crate) fn by_id(items: Vec<T>, bounds: &IdBounds, id: impl FnOnce(&T) -> &str) -> Self {
+    pub(crate) fn by_id(
+        rows: Vec<Listed<T>>,
+        bounds: &IdBounds,
+        id: impl FnOnce(&T) -> &str,
+    ) -> Self {
         let position = |id: String| match bounds.order {
             Order::Descending => Position::BeforeId(id),
             Order::Ascending => Position::AfterId(id),
         };
         let start = bounds.after.clone().map(position);
-        Self::cut(items, bounds.rows, start, |last| {
-            position(id(last).to_owned())
+        Self::cut(rows, bounds.rows, start, |last| match last {
+            Listed::Shown(row) => position(id(row).to_owned()),
+            Listed::Omitted(row, _) => position(row.id.clone()),
         })
     }
 }

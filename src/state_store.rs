@@ -57,7 +57,8 @@ macro_rules! state_store_methods {
                 store.agents().get(agent_id).await.map(|found| found.map(|record| record.state))
             };
 
-            /// Returns every agent that isn't deleted, by id.
+            /// Returns every agent that isn't deleted, by id. One whose compressed state is above the reader's limit is left out,
+            /// with a warning; `agents().list(..)` names it.
             ///
             /// # Errors
             /// `TooManyRows` above `Limits::list_rows` (100,000): use `agents().list(..)`.
@@ -94,7 +95,8 @@ macro_rules! state_store_methods {
                 store.transitions().record(&draft).await.map(drop)
             };
 
-            /// Returns an agent's newest transitions, at most `limit`, newest first.
+            /// Returns an agent's newest transitions, at most `limit`, newest first. One whose compressed states are above the
+            /// reader's limit is left out, with a warning; `transitions().list(..)` names it.
             ///
             /// # Errors
             /// `TooManyRows` where more than `Limits::list_rows` (100,000) are wanted and there: use

@@ -9,6 +9,7 @@ use super::file::{Access, DatabaseFile, FileIdentity};
 use super::options::StoreOptions;
 use super::pragma::{self, Role};
 use super::read_only::{FileStamp, Reading, reading};
+use super::transaction::{begin, rollback};
 use crate::error::{DatabaseError, DatabaseFailure, ErrorKind, StateStoreError};
 use crate::migrations;
 
@@ -127,6 +128,24 @@ impl OwnConnection {
         migrations::require_whole(&mut self.connection)?;
         self.schema_seen = Some(now);
         Ok(())
+    }
+
+    /// Begins a transaction that reads.
+    ///
+    /// # Errors
+    /// `NotInitialized` or `NewerDatabase`, with the transaction rolled back.
+    pub(super) fn begin_read(&mut self, file: &DatabaseFile) -> Result<(), StateStoreError> {
+        self.run(true, |connection| begin(connection, "BEGIN"))?;
+        let checked = if file.is_read_only() {
+            // The first read decides what the others see, and whether they see anything.
+            migrations::require_whole(&mut self.connection)
+        } else {
+            self.check_schema(Instant::now())
+        };
+        if checked.is_err() {
+            rollback(&mut self.connection);
+        }
+        checked
     }
 
     /// Runs work on the connection. `may_wait` says whether this thread may wait for a lock.

@@ -12,9 +12,7 @@ use super::file::DatabaseFile;
 use super::options::StoreOptions;
 use super::pragma::Role;
 use super::runtime::{AcquireTimeout, catch_panic, drop_on_blocking_pool};
-use super::transaction::{
-    DatabaseId, as_closure_of, begin, in_savepoint, rollback, unguessable_name,
-};
+use super::transaction::{DatabaseId, as_closure_of, in_savepoint, rollback, unguessable_name};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 
@@ -192,12 +190,25 @@ impl Reader {
         work: impl FnOnce(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
     ) -> Result<T, StateStoreError> {
         let readers = Arc::clone(&self.readers);
-        let connection = self.open()?;
-        connection.check_schema(Instant::now())?;
+        read_unchanged(&readers.file, || {
+            let connection = match self.open() {
+                Ok(connection) => connection,
+                Err(error) => return (Err(error), false),
+            };
+            let begun = connection.begin_read(&readers.file);
+            let is_void = connection.is_outdated(&readers.file);
+            if is_void || begun.is_err() {
+                self.connection = None;
+            }
+            (begun, is_void)
+        })?;
+        // As it was begun: `open` would take another where the file has changed.
+        let Some(connection) = &mut self.connection else {
+            return Err(StateStoreError::Closed);
+        };
         let mut is_clean = false;
         let mut notes = CommitNotes::default();
         let result = connection.run(true, |connection| {
-            begin(connection, "BEGIN")?;
             let name = unguessable_name();
             let (result, is_intact) = as_closure_of(database, || {
                 in_savepoint(connection, &name, |connection| work(connection, &mut notes))

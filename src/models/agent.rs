@@ -8,8 +8,8 @@ use super::Scope;
 use super::stored::{Body, Place, STATE_DATA, StoredBody, StoredFlag, StoredInteger, StoredText};
 use crate::codec::Codec;
 use crate::error::StateStoreError;
-use crate::numbers::Revision;
-use crate::page::TimeRange;
+use crate::numbers::{Revision, Seq};
+use crate::page::{Listed, OmittedRow, TimeRange};
 use crate::schema::agent_states;
 
 /// The state of an agent, as the application sees it.
@@ -157,18 +157,30 @@ pub(crate) struct AgentRow {
 
 impl AgentRow {
     pub(crate) fn decode(self, scope: &Scope) -> Result<AgentRecord, StateStoreError> {
+        self.list(scope)?.shown()
+    }
+
+    /// Decodes a row of a list, which shows the others where this one is too large.
+    pub(crate) fn list(self, scope: &Scope) -> Result<Listed<AgentRecord>, StateStoreError> {
         let key = self.key.key("agent_states", "key")?;
         let place = Place {
             table: "agent_states",
             key: &key,
         };
-        let (state_data, codec) = self.state_data.state(
+        let body = self.state_data.state(
             self.state_data_codec,
             scope.limits.decompressed_bytes(),
             place,
             STATE_DATA,
-        )?;
-        Ok(AgentRecord {
+        );
+        let (state_data, codec) = match body {
+            Ok(body) => body,
+            Err(error) => {
+                let row = OmittedRow::of(|| self.agent_id.text(place, "agent_id"), error)?;
+                return Ok(Listed::Omitted(row, Seq::from(0)));
+            }
+        };
+        Ok(Listed::Shown(AgentRecord {
             state: AgentState {
                 agent_id: self.agent_id.text(place, "agent_id")?,
                 name: self.name.text(place, "name")?,
@@ -185,6 +197,6 @@ impl AgentRow {
             is_deleted: self.is_deleted.flag(place, "is_deleted")?,
             codec,
             key,
-        })
+        }))
     }
 }

@@ -9,7 +9,7 @@ use super::stored::{Place, STATE_DATA, StoredBody, StoredInteger, StoredText};
 use crate::clock::new_id;
 use crate::error::StateStoreError;
 use crate::numbers::{Revision, Seq};
-use crate::page::TimeRange;
+use crate::page::{Listed, OmittedRow, TimeRange};
 use crate::schema::state_snapshots;
 
 /// A whole state of an agent to go back to.
@@ -188,16 +188,29 @@ pub(crate) struct SnapshotRow {
 
 impl SnapshotRow {
     pub(crate) fn decode(self, scope: &Scope) -> Result<SnapshotRecord, StateStoreError> {
+        self.list(scope)?.shown()
+    }
+
+    /// Decodes a row of a list, which shows the others where this one is too large.
+    pub(crate) fn list(self, scope: &Scope) -> Result<Listed<SnapshotRecord>, StateStoreError> {
         let id = self.id.key("state_snapshots", "id")?;
         let place = Place {
             table: "state_snapshots",
             key: &id,
         };
         let ceiling = scope.limits.decompressed_bytes();
-        let (state_data, _) =
-            self.state_data
-                .state(self.state_data_codec, ceiling, place, STATE_DATA)?;
-        Ok(SnapshotRecord {
+        let seq = self.seq.integer(place, "seq")?.into();
+        let body = self
+            .state_data
+            .state(self.state_data_codec, ceiling, place, STATE_DATA);
+        let state_data = match body {
+            Ok((text, _)) => text,
+            Err(error) => {
+                return OmittedRow::of(|| Ok(id.clone()), error)
+                    .map(|row| Listed::Omitted(row, seq));
+            }
+        };
+        Ok(Listed::Shown(SnapshotRecord {
             agent_id: self.agent_id.text(place, "agent_id")?,
             name: self.name.text(place, "name")?,
             status: self.status.text(place, "status")?,
@@ -207,12 +220,12 @@ impl SnapshotRow {
             description: place.optional(self.description, "description", StoredText::text)?,
             created_at: self.created_at.integer(place, "created_at")?,
             expires_at: place.optional(self.expires_at, "expires_at", StoredInteger::integer)?,
-            seq: self.seq.integer(place, "seq")?.into(),
+            seq,
             namespace: self.namespace.text(place, "namespace")?,
             revision: self.revision.integer(place, "revision")?.into(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             id: id.clone(),
-        })
+        }))
     }
 }
 

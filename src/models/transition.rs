@@ -12,7 +12,7 @@ use super::stored::{
 use crate::clock::new_id;
 use crate::error::StateStoreError;
 use crate::numbers::Seq;
-use crate::page::TimeRange;
+use crate::page::{Listed, OmittedRow, TimeRange};
 use crate::schema::state_transitions;
 
 /// A change of an agent's state, as it was recorded.
@@ -187,7 +187,7 @@ pub(crate) struct TransitionRow {
 }
 
 impl TransitionRow {
-    pub(crate) fn decode(self, scope: &Scope) -> Result<TransitionRecord, StateStoreError> {
+    pub(crate) fn list(self, scope: &Scope) -> Result<Listed<TransitionRecord>, StateStoreError> {
         let id = self.id.key("state_transitions", "id")?;
         let place = Place {
             table: "state_transitions",
@@ -198,19 +198,34 @@ impl TransitionRow {
             body.state(codec, ceiling, place, columns)
                 .map(|(text, _)| text)
         };
-        Ok(TransitionRecord {
+        let seq = self.seq.integer(place, "seq")?.into();
+        let states =
+            state(self.state_before, self.state_before_codec, STATE_BEFORE).and_then(|before| {
+                Ok((
+                    before,
+                    state(self.state_after, self.state_after_codec, STATE_AFTER)?,
+                ))
+            });
+        let (state_before, state_after) = match states {
+            Ok(states) => states,
+            Err(error) => {
+                return OmittedRow::of(|| Ok(id.clone()), error)
+                    .map(|row| Listed::Omitted(row, seq));
+            }
+        };
+        Ok(Listed::Shown(TransitionRecord {
             transition: StateTransition {
                 id: place.uuid("id")?,
                 agent_id: self.agent_id.text(place, "agent_id")?,
-                state_before: state(self.state_before, self.state_before_codec, STATE_BEFORE)?,
-                state_after: state(self.state_after, self.state_after_codec, STATE_AFTER)?,
+                state_before,
+                state_after,
                 reason: place.optional(self.reason, "reason", StoredText::text)?,
                 timestamp: self.timestamp.integer(place, "timestamp")?,
                 metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
             },
-            seq: self.seq.integer(place, "seq")?.into(),
+            seq,
             namespace: self.namespace.text(place, "namespace")?,
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
-        })
+        }))
     }
 }

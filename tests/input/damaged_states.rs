@@ -3,7 +3,8 @@
 use descartes_state::diesel::sql_types::{BigInt, Binary};
 use descartes_state::diesel::{prelude::*, sql_query};
 use descartes_state::{
-    AgentState, SqliteStateStore, StateStoreError, StoreOptions, TransitionDraft,
+    AgentState, PageRequest, SqliteStateStore, StateStoreError, StoreOptions, TransitionDraft,
+    TransitionFilter,
 };
 
 use descartes_state_testing::{TestResult, agent, connect_to_tamper};
@@ -141,6 +142,12 @@ async fn a_bomb_is_too_large_and_never_unpacked_whole() -> TestResult {
             // A restore copies inside SQL, and unpacks nothing.
             Ok(()) if table == "state_snapshots" => {
                 assert!(store.load_agent_state("a").await.is_err());
+            }
+            // A list shows the rest.
+            Ok(()) if table == "state_transitions" => {
+                let (all, page) = (TransitionFilter::default(), PageRequest::new(10));
+                let omitted = store.transitions().list(&all, &page).await?.omitted;
+                assert!(omitted.iter().any(|row| row.bytes > row.limit));
             }
             other => return Err(format!("{table}: {other:?}").into()),
         }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use descartes_state::Page;
+use descartes_state::page::OmittedRow;
 use descartes_state::serde_json::{self, Value, json};
 use tracing_subscriber::EnvFilter;
 
@@ -42,6 +43,10 @@ pub(crate) trait Row {
     fn json(&self) -> serde_json::Result<Value>;
 }
 
+fn omitted_row(row: &OmittedRow) -> Value {
+    json!({ "id": row.id, "field": row.field, "bytes": row.bytes, "limit": row.limit })
+}
+
 impl Output {
     pub(crate) fn new(is_json: bool, is_full: bool) -> Self {
         Self { is_json, is_full }
@@ -62,12 +67,22 @@ impl Output {
         if self.is_json {
             let items = page.items.iter().map(|item| row(item).json());
             let items = items.collect::<Result<Vec<Value>, _>>()?;
-            return self.document(&json!({ "items": items, "next": next, "end": end }));
+            let mut document = json!({ "items": items, "next": next, "end": end });
+            if !page.omitted.is_empty() {
+                document["omitted"] = page.omitted.iter().map(omitted_row).collect();
+            }
+            return self.document(&document);
+        }
+        for row in &page.omitted {
+            self.note(&format!(
+                "{} is not shown: its {} has {} bytes, the limit is {}",
+                row.id, row.field, row.bytes, row.limit
+            ));
         }
         self.table(R::HEADERS, page.items.iter().map(|item| row(item).cells()))?;
         match next {
             Some(cursor) => self.note(&format!("next page: --after {cursor}")),
-            None if page.items.is_empty() => self.note("nothing found"),
+            None if page.items.is_empty() && page.omitted.is_empty() => self.note("nothing found"),
             None => {}
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
 use crate::models::{AgentFilter, AgentRecord, AgentRow, AgentState, NewAgent, Scope};
 use crate::numbers::Revision;
-use crate::page::{IdBounds, Order, Page, PageRequest, fetch};
+use crate::page::{IdBounds, Listed, Order, Page, PageRequest, fetch};
 use crate::schema::{agent_states, state_snapshots};
 
 pub(crate) struct AgentTable<'t> {
@@ -64,14 +64,16 @@ impl<'t> AgentTable<'t> {
     ) -> Result<Page<AgentRecord>, StateStoreError> {
         let bounds = page.by_id(self.scope.limits.page_rows)?;
         let rows = self.load(filter, &bounds)?;
-        Ok(Page::by_id(rows, &bounds, |last| &last.state.agent_id))
+        Ok(Page::by_id(rows, &bounds, |last: &AgentRecord| {
+            &last.state.agent_id
+        }))
     }
 
     /// Returns every agent that isn't deleted, by id.
     pub(crate) fn all(&mut self) -> Result<Vec<AgentState>, StateStoreError> {
         let limit = self.scope.limits.list_rows;
         let rows = self.load(&AgentFilter::default(), &IdBounds::first(limit))?;
-        let rows = whole_list(rows, limit, "agents().list(..)")?;
+        let rows = Listed::all_shown(whole_list(rows, limit, "agents().list(..)")?);
         Ok(rows.into_iter().map(|record| record.state).collect())
     }
 
@@ -235,7 +237,7 @@ impl<'t> AgentTable<'t> {
         &mut self,
         filter: &AgentFilter,
         bounds: &IdBounds,
-    ) -> Result<Vec<AgentRecord>, StateStoreError> {
+    ) -> Result<Vec<Listed<AgentRecord>>, StateStoreError> {
         let mut query = self.matching(filter)?;
         let after = bounds.after.clone();
         // Where there is a time range, that is to choose the index, not the cursor.
@@ -258,7 +260,7 @@ impl<'t> AgentTable<'t> {
         limited(query.select(AgentRow::as_select()), fetch(bounds.rows))
             .load::<AgentRow>(self.connection)?
             .into_iter()
-            .map(|row| row.decode(self.scope))
+            .map(|row| row.list(self.scope))
             .collect()
     }
 }

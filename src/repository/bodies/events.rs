@@ -102,7 +102,9 @@ impl<'t> EventTable<'t> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
         let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
         let rows = self.load(query)?;
-        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+        Ok(Page::by_sequence(rows, bounds, |last: &EventRecord| {
+            last.seq
+        }))
     }
 
     /// Returns every event that the filter picks, newest first.
@@ -123,7 +125,9 @@ impl<'t> EventTable<'t> {
     ) -> Result<Page<EventRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
         let rows = self.find_words(text, words, filter, bounds)?;
-        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+        Ok(Page::by_sequence(rows, bounds, |last: &EventRecord| {
+            last.seq
+        }))
     }
 
     /// Returns every event whose content holds every word of the text, newest first.

@@ -65,7 +65,9 @@ impl<'t> SessionTable<'t> {
     ) -> Result<Page<SessionRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
         let rows = self.load(filter, bounds)?;
-        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+        Ok(Page::by_sequence(rows, bounds, |last: &SessionRecord| {
+            last.seq
+        }))
     }
 
     pub(crate) fn count(&mut self, filter: &SessionFilter) -> Result<i64, StateStoreError> {

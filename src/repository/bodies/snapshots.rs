@@ -115,8 +115,8 @@ impl<'t> SnapshotTable<'t> {
         .select(SnapshotRow::as_select())
         .load(self.connection)?
         .into_iter()
-        .map(|row| row.decode(self.scope))
-        .collect::<Result<_, _>>()?;
+        .map(|row| row.list(self.scope))
+        .collect::<Result<Vec<_>, _>>()?;
         Ok(Page::by_sequence(rows, bounds, |last: &SnapshotRecord| {
             last.seq
         }))

@@ -53,7 +53,9 @@ impl<'t> TaskTable<'t> {
     ) -> Result<Page<TaskRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
         let rows = self.load(filter, bounds)?;
-        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+        Ok(Page::by_sequence(rows, bounds, |last: &TaskRecord| {
+            last.seq
+        }))
     }
 
     /// Returns every task that isn't deleted, newest first.

@@ -11,7 +11,7 @@ use crate::models::{
     NewTransition, Scope, StateTransition, TransitionFilter, TransitionRecord, TransitionRow,
 };
 use crate::numbers::Seq;
-use crate::page::{Page, PageRequest, SequenceBounds};
+use crate::page::{Listed, Page, PageRequest, SequenceBounds};
 use crate::schema::state_transitions;
 
 pub(crate) struct TransitionTable<'t> {
@@ -41,7 +41,11 @@ impl<'t> TransitionTable<'t> {
     ) -> Result<Page<TransitionRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
         let rows = self.load(filter, bounds)?;
-        Ok(Page::by_sequence(rows, bounds, |last| last.seq))
+        Ok(Page::by_sequence(
+            rows,
+            bounds,
+            |last: &TransitionRecord| last.seq,
+        ))
     }
 
     /// Returns the agent's newest transitions, at most `limit`, newest first.
@@ -58,6 +62,7 @@ impl<'t> TransitionTable<'t> {
             rows = whole_list(rows, most, "transitions().list(..)")?;
         }
         rows.truncate(wanted);
+        let rows = Listed::all_shown(rows);
         Ok(rows.into_iter().map(|record| record.transition).collect())
     }
 
@@ -77,7 +82,7 @@ impl<'t> TransitionTable<'t> {
         &mut self,
         filter: &TransitionFilter,
         bounds: SequenceBounds,
-    ) -> Result<Vec<TransitionRecord>, StateStoreError> {
+    ) -> Result<Vec<Listed<TransitionRecord>>, StateStoreError> {
         in_sequence!(
             state_transitions,
             self.matching(filter)?,
@@ -87,7 +92,7 @@ impl<'t> TransitionTable<'t> {
         .select(TransitionRow::as_select())
         .load(self.connection)?
         .into_iter()
-        .map(|row| row.decode(self.scope))
+        .map(|row| row.list(self.scope))
         .collect()
     }
 

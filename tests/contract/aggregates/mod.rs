@@ -5,6 +5,7 @@ mod bulk;
 mod compression;
 mod expectations;
 mod filters;
+mod omitted;
 mod own_tables;
 mod pages;
 mod purges;
