@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::stored::{Place, StoredInteger, StoredText};
+use super::stored::{Place, StoredInteger, StoredText, is_json};
 use super::{ActorType, Scope};
 use crate::error::StateStoreError;
 use crate::numbers::Seq;
@@ -158,8 +158,7 @@ impl NewEvent {
             && self.actor_id == stored.actor_id
             && self.content == stored.content
             && self.git_commit == stored.git_commit
-            // As values: the order of keys in the text is a setting of serde_json's.
-            && self.metadata.as_deref().map(serde_json::from_str::<Value>).and_then(Result::ok) == stored.metadata
+            && is_json(self.metadata.as_deref(), stored.metadata.as_ref())
     }
 }
 

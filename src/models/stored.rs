@@ -131,6 +131,12 @@ impl StoredText {
     }
 }
 
+/// Returns whether a text is this JSON, as values: the order of keys in the text is a setting of serde_json's.
+pub(crate) fn is_json(text: Option<&str>, value: Option<&Value>) -> bool {
+    let parsed = text.map(serde_json::from_str::<Value>).and_then(Result::ok);
+    parsed.as_ref() == value
+}
+
 /// An enum that is stored as text.
 pub(crate) trait TextEnum: Sized {
     fn from_text(text: &str) -> Option<Self>;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Scope;
 use super::stored::{
-    Body, Place, STATE_AFTER, STATE_BEFORE, StoredBody, StoredInteger, StoredText,
+    Body, Place, STATE_AFTER, STATE_BEFORE, StoredBody, StoredInteger, StoredText, is_json,
 };
 use crate::clock::new_id;
 use crate::error::StateStoreError;
@@ -62,10 +62,12 @@ pub struct TransitionRecord {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TransitionDraft {
+    pub(crate) id: Option<Uuid>,
     pub(crate) agent_id: String,
     pub(crate) state_before: String,
     pub(crate) state_after: String,
     pub(crate) reason: Option<String>,
+    pub(crate) timestamp: Option<i64>,
     pub(crate) metadata: Option<Value>,
 }
 
@@ -78,12 +80,29 @@ impl TransitionDraft {
         state_after: impl Into<String>,
     ) -> Self {
         Self {
+            id: None,
             agent_id: agent_id.into(),
             state_before: state_before.into(),
             state_after: state_after.into(),
             reason: None,
+            timestamp: None,
             metadata: None,
         }
+    }
+
+    /// Sets its id (a new one). A draft with an id may be recorded again, as after an unknown outcome: one that is stored
+    /// already, and says the same, is left as it is.
+    #[must_use]
+    pub fn id(mut self, id: Uuid) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Sets when it happened, in Unix seconds (when it is recorded).
+    #[must_use]
+    pub fn timestamp(mut self, seconds: i64) -> Self {
+        self.timestamp = Some(seconds);
+        self
     }
 
     /// Sets why (at most 64 KiB).
@@ -140,6 +159,11 @@ pub(crate) struct NewTransition {
     pub(crate) timestamp: i64,
     pub(crate) metadata: Option<String>,
     pub(crate) recorded_at: i64,
+    /// Whether the caller gave it its id, and its time.
+    #[diesel(skip_insertion)]
+    pub(crate) has_given_id: bool,
+    #[diesel(skip_insertion)]
+    pub(crate) has_given_time: bool,
 }
 
 impl NewTransition {
@@ -154,17 +178,33 @@ impl NewTransition {
         let now = scope.clock.now();
         Ok(Self {
             namespace: scope.namespace.as_str().to_owned(),
-            id: new_id().to_string(),
+            id: draft.id.unwrap_or_else(new_id).to_string(),
+            has_given_id: draft.id.is_some(),
+            has_given_time: draft.timestamp.is_some(),
             agent_id: agent_id.to_owned(),
             state_before_codec: before.codec().number(),
             state_before: Body(before),
             state_after_codec: after.codec().number(),
             state_after: Body(after),
             reason: limits.optional_text("reason", reason)?,
-            timestamp: now.seconds,
+            timestamp: draft.timestamp.unwrap_or(now.seconds),
             metadata: limits.optional_metadata(draft.metadata.as_ref())?,
             recorded_at: now.micros,
         })
+    }
+
+    /// Returns whether a stored transition says the same as this one.
+    pub(crate) fn says_the_same_as(&self, stored: &StateTransition) -> bool {
+        let is_body = |body: &Body, text: &str| {
+            let decoded = body.0.clone().decode(text.len());
+            decoded.is_ok_and(|decoded| decoded == text)
+        };
+        self.agent_id == stored.agent_id
+            && is_body(&self.state_before, &stored.state_before)
+            && is_body(&self.state_after, &stored.state_after)
+            && self.reason == stored.reason
+            && (!self.has_given_time || self.timestamp == stored.timestamp)
+            && is_json(self.metadata.as_deref(), stored.metadata.as_ref())
     }
 }
 
@@ -187,6 +227,11 @@ pub(crate) struct TransitionRow {
 }
 
 impl TransitionRow {
+    pub(crate) fn decode(self, scope: &Scope) -> Result<TransitionRecord, StateStoreError> {
+        self.list(scope)?.shown()
+    }
+
+    /// Decodes a row of a list, which shows the others where this one is too large.
     pub(crate) fn list(self, scope: &Scope) -> Result<Listed<TransitionRecord>, StateStoreError> {
         let id = self.id.key("state_transitions", "id")?;
         let place = Place {

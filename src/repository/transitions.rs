@@ -1,5 +1,7 @@
 //! The transitions of agents' states: the list of methods.
 
+use uuid::Uuid;
+
 use super::methods::repository;
 use crate::models::{NewTransition, TransitionDraft, TransitionFilter, TransitionRecord};
 use crate::numbers::Seq;
@@ -11,6 +13,27 @@ macro_rules! transition_methods {
             transitions: Transitions, TransitionReader, TransitionRepository, TransitionTable,
             "The transitions of agents' states";
             reads {
+                /// Returns a transition; `None` where there is none.
+                ///
+                /// # Errors
+                /// `Corrupt` for a row that can't be decoded, `TooLarge` for one above the limit of its reader.
+                example [
+                    /// ```
+                    /// use descartes_state::{TransitionDraft, new_id};
+                    ///
+                    /// # descartes_state_testing::example(async |store| {
+                    /// let id = new_id();
+                    /// let draft = TransitionDraft::new("agent_001", "idle", "running").id(id);
+                    /// store.transitions().record(&draft).await?;
+                    /// let record = store.transitions().get(&id).await?.expect("it was recorded");
+                    /// assert_eq!(record.transition.state_after, "running");
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                one fn get(id: &Uuid) -> Option<TransitionRecord> {
+                    |_scope| id.to_string() => |table, id| table.find(id)
+                }
+
                 /// Returns a page of transitions, newest first unless the page asks for another order.
                 ///
                 /// # Errors
@@ -50,10 +73,11 @@ macro_rules! transition_methods {
                 }
             }
             writes {
-                /// Records a transition; returns its sequence number.
+                /// Records a transition; returns its sequence number. One whose draft has an id, and that is stored already with
+                /// the same content, is left as it is.
                 ///
                 /// # Errors
-                /// `InvalidInput` or `TooLarge` for a bad field.
+                /// `Conflict` where the id holds other content; `InvalidInput` or `TooLarge` for a bad field.
                 example [
                     /// ```
                     /// use descartes_state::TransitionDraft;

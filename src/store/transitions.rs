@@ -1,5 +1,7 @@
 //! The transitions of agents' states.
 
+use uuid::Uuid;
+
 use super::handle::handle;
 use crate::error::StateStoreError;
 use crate::models::{

@@ -111,6 +111,7 @@ fn reads() -> Vec<Method> {
         "agents.get" => |store| store.agents().get("agent"),
         "agents.list" => |store| store.agents().list(&AgentFilter::default(), &PageRequest::default()),
         "agents.count" => |store| store.agents().count(&AgentFilter::default()),
+        "transitions.get" => |store| store.transitions().get(&numbered_event(1, "").id),
         "transitions.list" => |store| store.transitions().list(&TransitionFilter::default(), &PageRequest::default()),
         "transitions.count" => |store| store.transitions().count(&TransitionFilter::default()),
         "snapshots.get" => |store| store.snapshots().get("none"),

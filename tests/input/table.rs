@@ -120,6 +120,7 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
             Nothing("every second is a time"),
         ),
         ("events.purge_before", Nothing("every second is a time")),
+        ("transitions.get", Nothing("every UUID is an id")),
         ("events.get", Nothing("every UUID is an id")),
         ("tasks.get", Nothing("every UUID is an id")),
         (

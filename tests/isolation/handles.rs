@@ -85,6 +85,10 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
                 .record(&own.draft())),
         ),
         (
+            "transitions.get",
+            call!(Shows, |store, own| store.transitions().get(&FIRST)),
+        ),
+        (
             "transitions.list",
             call!(Shows, |store, own| store
                 .transitions()

@@ -10,6 +10,7 @@ use descartes_state::{
 
 use crate::table::{Call, Method, Own, table};
 use descartes_state_testing::{NOW, TestResult, agent, dump, public_async_methods};
+use uuid::Uuid;
 
 /// As many rows in each of the six, one agent, task and session of them soft-deleted, one snapshot expired.
 async fn fill(
@@ -34,7 +35,8 @@ async fn fill(
             transaction.events().append(&own.event(number))?;
             transaction.tasks().save(&own.task(number))?;
             transaction.sessions().start(&own.session(&session))?;
-            transaction.transitions().record(&own.draft())?;
+            let id = Uuid::from_u128(number);
+            transaction.transitions().record(&own.draft().id(id))?;
             let mut options = SnapshotOptions::default().description(mark);
             if number == 2 {
                 options = options.expires_at(NOW);

@@ -119,6 +119,7 @@ async fn transitions(store: &SqliteStateStore, seen: &mut Examination) {
         }
     }
     plans! { seen:
+        transitions.get(&"00000000-0000-7000-8000-000000000007".parse().unwrap()) => Nothing ["sqlite_autoindex_state_transitions_1"];
         transitions.count(&all()) => Nothing [];
         transitions.count(&of_agent()) => Nothing [];
         transitions.count(&all().time(hours())) => Nothing ["state_transitions_by_time"];

@@ -6,11 +6,12 @@ use super::context::TableContext;
 use super::dialect::{Connection, Db, last_insert_rowid};
 use super::lists::{in_sequence, whole_list};
 use super::prepared::prepared;
+use crate::condition::SaveIf;
 use crate::error::StateStoreError;
 use crate::models::{
     NewTransition, Scope, StateTransition, TransitionFilter, TransitionRecord, TransitionRow,
 };
-use crate::numbers::Seq;
+use crate::numbers::{Revision, Seq};
 use crate::page::{Listed, Page, PageRequest, SequenceBounds};
 use crate::schema::state_transitions;
 
@@ -28,10 +29,35 @@ impl<'t> TransitionTable<'t> {
     }
 
     pub(crate) fn put(&mut self, row: &NewTransition) -> Result<Seq, StateStoreError> {
+        if row.has_given_id
+            && let Some(stored) = self.find(&row.id)?
+        {
+            if row.says_the_same_as(&stored.transition) {
+                return Ok(stored.seq);
+            }
+            // Recorded rows never change: each stays at its first revision.
+            return Err(StateStoreError::Conflict {
+                entity: "transition",
+                id: row.id.clone(),
+                expected: SaveIf::Absent,
+                actual: Revision::from(1),
+            });
+        }
         let insert = diesel::insert_into(state_transitions::table).values(row);
         prepared!(insert).write(self.connection)?;
         let seq: i64 = diesel::select(last_insert_rowid()).get_result(self.connection)?;
         Ok(seq.into())
+    }
+
+    pub(crate) fn find(&mut self, id: &str) -> Result<Option<TransitionRecord>, StateStoreError> {
+        state_transitions::table
+            .filter(state_transitions::namespace.eq(self.scope.namespace.as_str()))
+            .filter(state_transitions::id.eq(id))
+            .select(TransitionRow::as_select())
+            .get_result(self.connection)
+            .optional()?
+            .map(|row| row.decode(self.scope))
+            .transpose()
     }
 
     pub(crate) fn list(

@@ -10,6 +10,7 @@ mod own_tables;
 mod pages;
 mod purges;
 mod readers;
+mod recorded_again;
 mod revisions;
 mod sessions;
 mod snapshots;
