@@ -45,7 +45,7 @@ The agent's id is its name: a second run under the same name goes on with the sa
 Give runs at the same time different names.
 
 Every line of the command's standard output and standard error is passed through byte for byte as it comes, and becomes \
-one event of the type stdout or stderr. Events commit in batches of at most 256 lines or 50 ms. The metadata says the stream and the \
+one event of the type stdout or stderr. Events commit in batches, some 20 ms after their line. The metadata says the stream and the \
 line's number.
   - A line above --line-limit becomes several events: `part` counts them,
     the last has `parts`.
@@ -71,7 +71,7 @@ can't be stored, is kept as plain output; `not_structured` in its metadata says 
 
 SIGINT, SIGTERM and SIGHUP are passed on to the command, and its session is then terminated. A command that still runs \
 after --grace, or at a second signal, is killed. Where the reader of this program's output goes away, recording goes \
-on. Where the store fails, the command and its output go on, and the exit code is 125.";
+on. Where the store is busy or full, the command and its output go on: what can't be written is kept in memory, up to --buffer, and tried again, until --timeout after the command's end. The exit code is 125 where anything is missing then.";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -88,7 +88,7 @@ pub(crate) struct Arguments {
     pub(crate) verb: Verb,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Common {
     /// The database file
@@ -216,6 +216,9 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "BYTES", default_value_t = longest_line(), hide_default_value = true,
           value_parser = clap::value_parser!(u32).range(1024..=i64::from(longest_line())))]
     pub(crate) line_limit: u32,
+    /// Bytes of lines that are kept in memory while the store can't be written
+    #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024 * 1024, hide_default_value = true)]
+    pub(crate) buffer: usize,
     /// How long the command may go on after a signal
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) grace: Duration,

@@ -21,8 +21,11 @@
 //! ```
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use descartes_state::error::ErrorKind;
 use descartes_state::serde_json::{Map, Value, json};
+use descartes_state::uuid::Uuid;
 use descartes_state::{
     ActorType, Event, Limits, SaveIf, Session, SessionStatus, StateStoreError, Transaction,
     TransitionDraft, new_id,
@@ -30,6 +33,7 @@ use descartes_state::{
 
 use crate::agents::change_agent;
 use crate::lines::Line;
+use crate::states::{Before, LastStates};
 use crate::structured::{self, Structured};
 
 /// The rows that a batch of lines adds; they commit together or not at all.
@@ -38,9 +42,33 @@ pub struct Entries {
     sessions: Vec<Session>,
     agents: Vec<String>,
     events: Vec<Event>,
-    transitions: Vec<TransitionDraft>,
+    transitions: Vec<StateChange>,
     /// The last state of each agent that had one.
-    states: HashMap<String, String>,
+    states: HashMap<String, Arc<str>>,
+}
+
+/// A transition, and where its state before is.
+#[derive(Debug)]
+struct StateChange {
+    id: Uuid,
+    agent_id: String,
+    before: Before,
+    after: Arc<str>,
+    reason: String,
+    metadata: Value,
+    at: i64,
+}
+
+impl StateChange {
+    fn record(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        let before = self.before.text(tx)?;
+        let draft = TransitionDraft::new(&self.agent_id, before, &*self.after)
+            .id(self.id)
+            .timestamp(self.at)
+            .reason(&self.reason)
+            .metadata(self.metadata.clone());
+        tx.transitions().record(&draft).map(drop)
+    }
 }
 
 /// Turns lines into entries; knows which sessions, agents and states there were in this run.
@@ -50,8 +78,7 @@ pub struct EntryReader {
     session_id: String,
     is_jsonl: bool,
     limits: Limits,
-    /// The last state of each agent, by session.
-    sessions: HashMap<String, HashMap<String, String>>,
+    sessions: LastStates,
     agents: BTreeSet<String>,
     has_own_state: bool,
 }
@@ -66,7 +93,7 @@ impl EntryReader {
             session_id: session_id.to_owned(),
             is_jsonl,
             limits: limits.clone(),
-            sessions: HashMap::new(),
+            sessions: LastStates::default(),
             agents: BTreeSet::new(),
             has_own_state: false,
         }
@@ -75,7 +102,10 @@ impl EntryReader {
     /// Returns the sessions that lines named.
     #[must_use]
     pub fn sessions(&self) -> Vec<String> {
-        let named = self.sessions.keys().filter(|id| **id != self.session_id);
+        let named = self
+            .sessions
+            .sessions()
+            .filter(|id| **id != self.session_id);
         let mut named: Vec<String> = named.cloned().collect();
         named.sort();
         named
@@ -166,9 +196,9 @@ impl EntryReader {
         if agent_id != self.agent_id && self.agents.insert(agent_id.clone()) {
             entries.agents.push(agent_id.clone());
         }
-        if session_id != self.session_id && !self.sessions.contains_key(&session_id) {
-            self.sessions.insert(session_id.clone(), HashMap::new());
+        if session_id != self.session_id && self.sessions.open(&session_id) {
             let session = Session::new(&session_id, &agent_id)
+                .started_at(read_at)
                 .metadata(json!({ "recorded_in": self.session_id }));
             entries.sessions.push(session);
         }
@@ -200,17 +230,19 @@ impl EntryReader {
         entries: &mut Entries,
     ) {
         self.has_own_state |= agent_id == self.agent_id;
-        let last = self
-            .sessions
-            .entry(event.session_id.clone())
-            .or_default()
-            .insert(agent_id.to_owned(), state.clone());
-        let before = last.unwrap_or_else(|| "{}".to_owned());
-        let draft = TransitionDraft::new(agent_id, before, state.clone())
-            .reason(&event.event_type)
-            .metadata(json!({ "session_id": event.session_id, "event_id": event.id }));
-        entries.transitions.push(draft);
-        entries.states.insert(agent_id.to_owned(), state);
+        let (id, after) = (new_id(), Arc::<str>::from(state));
+        entries.transitions.push(StateChange {
+            id,
+            agent_id: agent_id.to_owned(),
+            before: self
+                .sessions
+                .change(&event.session_id, agent_id, id, &after),
+            after: Arc::clone(&after),
+            reason: event.event_type.clone(),
+            metadata: json!({ "session_id": event.session_id, "event_id": event.id }),
+            at: event.timestamp,
+        });
+        entries.states.insert(agent_id.to_owned(), after);
     }
 }
 
@@ -227,39 +259,100 @@ impl Entries {
         self.transitions.len()
     }
 
-    /// Writes all of them; what an error leaves, the caller's transaction rolls back.
+    /// Returns the id of the first event.
+    pub(crate) fn first_event(&self) -> Option<Uuid> {
+        self.events.first().map(|event| event.id)
+    }
+
+    /// Writes all of them; what an error leaves, the caller's transaction rolls back. Writing them once more adds nothing.
     ///
     /// # Errors
     /// The store's.
-    pub fn write(self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
-        for session in self.sessions {
+    pub fn write(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        self.open(tx)?;
+        tx.events().append_all(&self.events)?;
+        for transition in &self.transitions {
+            transition.record(tx)?;
+        }
+        self.change_states(tx)
+    }
+
+    /// Writes each that can be written, and counts the others.
+    ///
+    /// # Errors
+    /// The store's, where it isn't one row that is to blame.
+    pub(crate) fn write_each(&self, tx: &mut Transaction<'_>) -> Result<Refused, StateStoreError> {
+        let mut refused = Refused::default();
+        self.open(tx)?;
+        for event in &self.events {
+            if let Err(error) = tx.events().append(event) {
+                refused.events += 1;
+                refused.note(error)?;
+            }
+        }
+        for transition in &self.transitions {
+            if let Err(error) = transition.record(tx) {
+                refused.transitions += 1;
+                refused.note(error)?;
+            }
+        }
+        self.change_states(tx)?;
+        Ok(refused)
+    }
+
+    /// Opens the sessions and makes the agents that lines named.
+    fn open(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        for session in &self.sessions {
             open_session(tx, session)?;
         }
-        for agent_id in self.agents {
-            change_agent(tx, &agent_id, |state| state.status = "running".to_owned())?;
+        for agent_id in &self.agents {
+            change_agent(tx, agent_id, |state| state.status = "running".to_owned())?;
         }
-        tx.events().append_all(&self.events)?;
-        for draft in &self.transitions {
-            tx.transitions().record(draft)?;
-        }
-        for (agent_id, state) in self.states {
-            change_agent(tx, &agent_id, |agent| {
+        Ok(())
+    }
+
+    fn change_states(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        for (agent_id, state) in &self.states {
+            change_agent(tx, agent_id, |agent| {
                 agent.status = "running".to_owned();
-                agent.state_data.clone_from(&state);
+                agent.state_data = state.to_string();
             })?;
         }
         Ok(())
     }
 }
 
-/// Starts a session, or takes up one of that name again.
-fn open_session(tx: &mut Transaction<'_>, mut session: Session) -> Result<(), StateStoreError> {
-    if let Some(known) = tx.sessions().get(&session.id)? {
-        session = Session::from(known);
-        session.status = SessionStatus::Active;
-        session.ended_at = None;
+/// What the store will never take.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    pub(crate) events: u64,
+    pub(crate) transitions: u64,
+    /// Why, of the last one.
+    pub(crate) reason: Option<String>,
+}
+
+impl Refused {
+    fn note(&mut self, error: StateStoreError) -> Result<(), StateStoreError> {
+        match error.kind() {
+            ErrorKind::InvalidInput | ErrorKind::TooLarge | ErrorKind::Conflict => {
+                self.reason = Some(error.to_string());
+                Ok(())
+            }
+            // The transaction may be gone with it.
+            _ => Err(error),
+        }
     }
-    tx.sessions().save_if(&session, SaveIf::Any).map(drop)
+}
+
+/// Starts a session, or takes up one of that name again.
+fn open_session(tx: &mut Transaction<'_>, session: &Session) -> Result<(), StateStoreError> {
+    let Some(known) = tx.sessions().get(&session.id)? else {
+        return tx.sessions().start(session).map(drop);
+    };
+    let mut known = Session::from(known);
+    known.status = SessionStatus::Active;
+    known.ended_at = None;
+    tx.sessions().save_if(&known, SaveIf::Any).map(drop)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

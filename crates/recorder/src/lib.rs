@@ -8,4 +8,5 @@ mod agents;
 pub mod entries;
 pub mod lines;
 pub mod run;
+mod states;
 mod structured;

@@ -57,6 +57,9 @@ pub struct Part {
     pub is_last: bool,
 }
 
+/// Bytes by which the buffer of a long line grows.
+const GROWTH: usize = 4 * 1024 * 1024;
+
 /// Cuts one stream into lines, and lines above a limit into parts; holds at most one part.
 #[derive(Debug)]
 pub struct Splitter {
@@ -105,6 +108,10 @@ impl Splitter {
             let length = newline.unwrap_or(bytes.len());
             let room = self.limit.saturating_sub(self.buffer.len());
             let (text, rest) = bytes.split_at(length.min(room));
+            // In steps, not doubled: a line of 64 MiB would take twice its room.
+            if self.buffer.capacity() > GROWTH {
+                self.buffer.reserve_exact(text.len().max(GROWTH));
+            }
             self.buffer.extend_from_slice(text);
             bytes = rest;
             if length > room {
@@ -130,36 +137,52 @@ impl Splitter {
 
     /// Hands the buffer out: as one part, or as several where it isn't UTF-8 and too long for that.
     fn emit(&mut self, is_end: bool, is_terminated: bool, read_at: i64, out: &mut Vec<Line>) {
-        let mut rest = mem::take(&mut self.buffer);
-        let most = match std::str::from_utf8(&rest) {
-            Ok(_) => rest.len(),
-            Err(_) => self.raw_limit,
+        let bytes = mem::take(&mut self.buffer);
+        let most = match std::str::from_utf8(&bytes) {
+            Ok(_) => bytes.len(),
+            Err(_) => self.raw_limit.max(1),
         };
-        loop {
-            let after = rest.split_off(boundary(&rest, most));
-            let is_last = is_end && after.is_empty();
-            let part = (self.parts > 0 || !is_last).then_some(Part {
-                number: self.parts + 1,
-                is_last,
-            });
-            self.parts += 1;
-            out.push(Line {
-                stream: self.stream,
-                number: self.lines + 1,
-                bytes: rest,
-                part,
-                is_terminated: is_terminated || !is_last,
-                read_at,
-            });
-            if after.is_empty() {
-                break;
+        if bytes.len() <= most {
+            self.push(bytes, is_end, is_terminated, read_at, out);
+        } else {
+            // Each part is a copy of its own: one cut off the whole would keep all the room of it.
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let (part, after) = rest.split_at(boundary(rest, most));
+                rest = after;
+                let is_last = is_end && rest.is_empty();
+                self.push(part.to_vec(), is_last, is_terminated, read_at, out);
             }
-            rest = after;
         }
         if is_end {
             self.lines += 1;
             self.parts = 0;
         }
+    }
+}
+
+impl Splitter {
+    fn push(
+        &mut self,
+        bytes: Vec<u8>,
+        is_last: bool,
+        is_terminated: bool,
+        read_at: i64,
+        out: &mut Vec<Line>,
+    ) {
+        let part = (self.parts > 0 || !is_last).then_some(Part {
+            number: self.parts + 1,
+            is_last,
+        });
+        self.parts += 1;
+        out.push(Line {
+            stream: self.stream,
+            number: self.lines + 1,
+            bytes,
+            part,
+            is_terminated: is_terminated || !is_last,
+            read_at,
+        });
     }
 }
 

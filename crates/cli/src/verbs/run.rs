@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use descartes_state::OpenMode;
 use descartes_state::serde_json::json;
@@ -18,7 +19,7 @@ pub(super) async fn run(
     wanted: &RunArguments,
     output: Output,
 ) -> Result<u8, Failure> {
-    let options = options(wanted)?;
+    let options = options(wanted, common.timeout)?;
     let mut signals = Signals::listen()?;
     let run = tokio::select! {
         biased;
@@ -33,9 +34,10 @@ pub(super) async fn run(
     match run.record(signals, notify).await {
         Ok(report) => {
             show(&report, output, &common.db);
-            Ok(match report.failure {
-                Some(_) => Kind::Recording.code(),
-                None => report.code(),
+            Ok(if report.is_complete() {
+                report.code()
+            } else {
+                Kind::Recording.code()
             })
         }
         // It was told when it happened.
@@ -48,12 +50,26 @@ pub(super) async fn run(
 
 /// Opens the store, and makes the agent and its session.
 async fn begin(common: &Common, options: RunOptions) -> Result<Run, Failure> {
-    let store = open(common, OpenMode::Create).await?;
-    store.initialize().await?;
-    Ok(Run::begin(store, options).await?)
+    // While the command runs, a store that is locked is to be heard of soon: what waits is tried again.
+    let patient = Common {
+        timeout: common.timeout.min(Duration::from_secs(1)),
+        ..common.clone()
+    };
+    let deadline = Instant::now() + common.timeout;
+    let store = open(&patient, OpenMode::Create).await?;
+    loop {
+        let begun = match store.initialize().await {
+            Ok(()) => Run::begin(store.clone(), options.clone()).await,
+            Err(error) => Err(error),
+        };
+        match begun {
+            Err(error) if error.is_retryable() && Instant::now() < deadline => {}
+            result => return Ok(result?),
+        }
+    }
 }
 
-fn options(wanted: &RunArguments) -> Result<RunOptions, Failure> {
+fn options(wanted: &RunArguments, patience: Duration) -> Result<RunOptions, Failure> {
     let program = wanted.command.first().map(Path::new);
     let file_name = program.and_then(Path::file_name).unwrap_or_default();
     let agent_id = match &wanted.name {
@@ -68,6 +84,8 @@ fn options(wanted: &RunArguments) -> Result<RunOptions, Failure> {
         .backend(&wanted.backend)
         .jsonl(wanted.jsonl)
         .line_limit(wanted.line_limit)
+        .buffer(wanted.buffer)
+        .patience(patience)
         .grace(wanted.grace))
 }
 
@@ -76,6 +94,9 @@ fn tell(output: Output, notice: &Notice) {
     match notice {
         Notice::RecordingStopped { .. } => {
             output.complain(&Failure::new(Kind::Recording, notice.to_string()));
+        }
+        Notice::Delayed { .. } | Notice::Resumed { .. } if output.is_json() => {
+            output.aside(&json!({ "notice": notice.to_string() }));
         }
         _ => output.note(&notice.to_string()),
     }
@@ -97,7 +118,9 @@ fn show(report: &Report, output: Output, database: &Path) {
             "events": report.events,
             "transitions": report.transitions,
             "named_sessions": report.named_sessions,
+            "late_events": report.late_events,
             "lost_events": report.lost_events,
+            "end_recorded": report.is_end_recorded,
             "failure": report.failure,
             "stdout_trouble": stdout.trouble,
             "stderr_trouble": stderr.trouble,
@@ -120,10 +143,20 @@ fn show(report: &Report, output: Output, database: &Path) {
         stdout.lines + stderr.lines,
         report.session_id,
     ));
-    if let Some(failure) = &report.failure {
+    let reason = report.failure.as_deref().unwrap_or("no reason is known");
+    if report.late_events > 0 {
         output.note(&format!(
-            "{} events were NOT recorded: {failure}",
+            "{} more events were recorded late, since the store failed at first: {reason}",
+            report.late_events
+        ));
+    }
+    if report.lost_events > 0 {
+        output.note(&format!(
+            "{} events were NOT recorded: {reason}",
             report.lost_events
         ));
+    }
+    if !report.is_end_recorded {
+        output.note(&format!("the end of the run was NOT recorded: {reason}"));
     }
 }

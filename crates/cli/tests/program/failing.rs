@@ -45,14 +45,19 @@ fn a_store_that_fails_midway_stops_neither_the_command_nor_its_output() {
         "{}",
         done.stderr
     );
+    assert!(
+        done.stderr.contains("the end of the run was NOT recorded"),
+        "{}",
+        done.stderr
+    );
     // What was acknowledged before is there.
     assert_eq!(text(&place.events()[0], "content"), "ready");
 }
 
 #[test]
-fn a_store_that_comes_back_says_how_much_it_lacks() {
+fn a_store_that_comes_back_while_the_command_runs_lacks_nothing() {
     let place = Place::new();
-    let script = "echo ready; read go; echo lost; read go; echo lost too";
+    let script = "echo ready; read go; echo late; read go; echo last; exit 3";
     let mut running = place.start(&[
         "run",
         "--timeout",
@@ -67,22 +72,95 @@ fn a_store_that_comes_back_says_how_much_it_lacks() {
     crate::support::eventually(|| (place.items(&["search", "ready"]).len() == 1).then_some(()));
     let lock = lock(&place);
     running.write("go\n");
+    running.wait_for_stderr("lines are kept in memory");
+    drop(lock);
+    running.wait_for_stderr("nothing is lost");
+    running.write("go\n");
+    let done = running.done();
+    assert_eq!(done.code, 3, "{}", done.stderr);
+    let summary = done.summary();
+    assert_eq!(summary["events"], 2, "{summary}");
+    assert_eq!(summary["late_events"], 1);
+    assert_eq!(summary["lost_events"], 0);
+    assert_eq!(summary["end_recorded"], true);
+    let contents: Vec<_> = place
+        .items(&["events", text(&summary, "session_id")])
+        .iter()
+        .map(|event| text(event, "content").to_owned())
+        .collect();
+    assert_eq!(contents, ["ready", "late", "last"], "in their order");
+}
+
+#[test]
+fn a_store_that_is_locked_at_the_end_is_waited_for_as_long_as_was_said() {
+    let place = Place::new();
+    let mut running = place.start(&[
+        "run",
+        "--timeout",
+        "60",
+        "--json",
+        "--",
+        "sh",
+        "-c",
+        "echo ready; read go; echo last",
+    ]);
+    running.wait_for_stdout("ready\n");
+    crate::support::eventually(|| (place.items(&["search", "ready"]).len() == 1).then_some(()));
+    let lock = lock(&place);
+    running.write("go\n");
+    running.wait_for_stderr("lines are kept in memory");
+    drop(lock);
+    let done = running.done();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(done.summary()["end_recorded"], true);
+    assert_eq!(text(&place.session(), "status"), "completed");
+    let agent = place.json(&["agents", "show", "sh"]);
+    assert_eq!(text(&agent, "status"), "completed");
+}
+
+#[test]
+fn what_has_no_room_in_memory_is_counted_and_the_rest_is_kept() {
+    let place = Place::new();
+    let talk = "echo ready; read go; echo one; read go; seq 1000; echo said; read go";
+    // Room for some ten lines.
+    let mut running = place.start(&[
+        "run",
+        "--buffer",
+        "10000",
+        "--timeout",
+        "0.1",
+        "--json",
+        "--",
+        "sh",
+        "-c",
+        talk,
+    ]);
+    running.wait_for_stdout("ready\n");
+    crate::support::eventually(|| (place.items(&["search", "ready"]).len() == 1).then_some(()));
+    let lock = lock(&place);
+    running.write("go\n");
+    running.wait_for_stderr("lines are kept in memory");
+    running.write("go\n");
+    running.wait_for_end_of_stdout("said\n");
     running.wait_for_stderr("recording stopped");
     drop(lock);
+    running.wait_for_stderr("is written again");
     running.write("go\n");
     let done = running.done();
     assert_eq!(done.code, 125, "{}", done.stderr);
     let summary = done.summary();
-    assert_eq!(
-        (&summary["events"], &summary["lost_events"]),
-        (&1.into(), &2.into())
+    let number = |key: &str| summary[key].as_u64().unwrap();
+    let kept = number("events") + number("late_events");
+    assert_eq!(kept + number("lost_events"), 1003, "{summary}");
+    assert!(
+        number("lost_events") > 0 && number("late_events") > 0,
+        "{summary}"
     );
-    assert!(text(&summary, "failure").contains("lock"), "{summary}");
+    assert_eq!(place.events().len() as u64, kept);
     // The command itself ended well; the session says what the store missed.
     let session = place.session();
     assert_eq!(text(&session, "status"), "completed");
-    assert_eq!(session["metadata"]["lost_events"], 2);
-    assert_eq!(place.events().len(), 1);
+    assert_eq!(session["metadata"]["lost_events"], number("lost_events"));
 }
 
 #[test]

@@ -154,16 +154,13 @@ fn a_long_line_that_is_no_text_loses_nothing() {
 }
 
 #[test]
-fn lines_commit_in_batches_of_at_most_256() {
+fn lines_that_come_together_commit_together() {
     let place = Place::new();
     let mut command = place.command(&["run", "--", "seq", "5000"]);
     let done = finish(command.env("RUST_LOG", "descartes_state=debug"));
     let commits = done.stderr.matches("operation=\"transact\"").count();
-    // The three steps of the agent's life, and the lines.
-    assert!(
-        (3 + 5000_usize.div_ceil(256)..200).contains(&commits),
-        "{commits}"
-    );
+    // The three steps of the agent's life, and the lines: at least two batches, and by no means one each.
+    assert!((5..200).contains(&commits), "{commits}");
 }
 
 /// One line that is longer than the memory that it may take.

@@ -1,56 +1,115 @@
-//! Lines on their way into the store, in batches.
+//! Lines on their way into the store.
+//!
+//! While one batch is written, the next gathers. What can't be written is kept in memory and tried again, older before
+//! newer, while the command runs and for a while after it; every row has its id from the moment its line is read, so that
+//! writing a batch once more adds nothing. The command waits for a store that is slow, and never for one that fails.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use descartes_state::error::ErrorKind;
 use descartes_state::serde_json::json;
 use descartes_state::{Limits, SqliteStateStore, StateStoreError};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Notify;
-use super::life::{End, Ended, Life};
+use super::backlog::{Backlog, Batch};
+use super::life::{End, EndIds, Ended, Life, Started};
 use super::pump::Queued;
 use super::report::Notice;
-use crate::entries::{Entries, EntryReader};
+use crate::entries::{EntryReader, Refused};
 
-/// The most lines of one transaction.
-const BATCH_LINES: usize = 256;
-/// Bytes of lines at which a transaction takes no further one.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// How long the first line of a batch waits for others.
-const BATCH_TIME: Duration = Duration::from_millis(50);
+const BATCH_TIME: Duration = Duration::from_millis(20);
+/// The first pause before a write is tried again, and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 
 /// What was kept.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    /// Events that were written when they came.
     pub(super) events: u64,
-    pub(super) transitions: u64,
+    /// Events that were written later, because the store failed at first.
+    pub(super) late: u64,
     pub(super) lost: u64,
-    /// Why some of it was not.
+    pub(super) transitions: u64,
+    /// Whether the run's end is in the store.
+    pub(super) is_end_recorded: bool,
+    /// Why something was not written, or late.
     pub(super) failure: Option<String>,
 }
 
-/// Writes the life of one run. Once the store has failed it keeps nothing more, but goes on to take lines, so that the
-/// command is never held up.
+/// How patient the recorder is with its store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Bytes that are kept in memory while the store fails.
+    pub(super) buffer: usize,
+    /// How long it is tried after the command's end.
+    pub(super) after_end: Duration,
+}
+
+/// Writes the life of one run.
 pub(super) struct Recorder {
     store: SqliteStateStore,
     notify: Notify,
     life: Life,
     reader: EntryReader,
+    patience: Patience,
+    backlog: Backlog,
+    /// That the command was started, until it is written.
+    started: Option<Started>,
     /// The agent's last recorded status, and its state then.
     last: (&'static str, String),
+    end_ids: EndIds,
+    trouble: Trouble,
     pub(super) tally: Tally,
 }
 
+/// What the store's failures come to.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// When to try again after a failure; `None` while all is well.
+    retry: Option<(Instant, Duration)>,
+    /// Nothing can ever be written again.
+    is_final: bool,
+    /// Whether the last write may be in the store all the same.
+    is_unknown: bool,
+    has_been_told: bool,
+    has_told_of_loss: bool,
+}
+
+/// What is written in one transaction.
+enum Job {
+    Started(Started),
+    Batch(Batch),
+}
+
+type Written = (Job, Result<Refused, StateStoreError>);
+type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
+
 impl Recorder {
-    pub(super) fn new(store: SqliteStateStore, notify: Notify, life: Life, is_jsonl: bool) -> Self {
+    pub(super) fn new(
+        store: SqliteStateStore,
+        notify: Notify,
+        life: Life,
+        is_jsonl: bool,
+        patience: Patience,
+    ) -> Self {
         let reader = EntryReader::new(&life.agent_id, &life.session_id, is_jsonl, store.limits());
         Self {
             last: ("idle", life.state("idle", &[])),
+            end_ids: EndIds::new(),
             store,
             notify,
             reader,
             life,
+            patience,
+            backlog: Backlog::default(),
+            started: None,
+            trouble: Trouble::default(),
             tally: Tally::default(),
         }
     }
@@ -67,72 +126,258 @@ impl Recorder {
         mut queue: mpsc::Receiver<Queued>,
     ) -> Self {
         let running = self.life.state("running", &[("pid", json!(pid))]);
-        let (life, state) = (self.life.clone(), running.clone());
-        match self
-            .store
-            .transact(move |tx| life.running(tx, state, pid))
-            .await
-        {
-            Ok(()) => {
-                self.last = ("running", running);
-                self.tally.transitions += 1;
+        self.started = Some(Started::new(running.clone(), pid));
+        self.last = ("running", running);
+        let mut writing: Option<Writing> = None;
+        let mut gathered_since = None;
+        // When the lines have ended, what is left is tried until then.
+        let mut deadline = None;
+        loop {
+            if writing.is_none() && self.is_due(gathered_since, deadline.is_some()) {
+                gathered_since = None;
+                writing = self.next_write();
             }
-            Err(error) => self.fail(&error),
-        }
-        while let Some(first) = queue.recv().await {
-            if self.tally.failure.is_some() {
-                self.tally.lost += 1;
-                continue;
+            if writing.is_none() && deadline.is_some() {
+                if self.started.is_none() && self.backlog.is_empty() {
+                    break;
+                }
+                if self.trouble.is_final || deadline.is_some_and(|at| Instant::now() >= at) {
+                    self.give_up().await;
+                    break;
+                }
             }
-            let batch = gather(first, &mut queue).await;
-            self.keep(batch).await;
+            let wake = match &writing {
+                Some(_) => None,
+                None => self.wake(gathered_since, deadline),
+            };
+            tokio::select! {
+                biased;
+                (job, result) = finished(&mut writing) => {
+                    writing = None;
+                    self.take_note(job, result);
+                }
+                line = queue.recv(), if deadline.is_none() => match line {
+                    Some(line) => {
+                        gathered_since = gathered_since.or_else(|| Some(Instant::now()));
+                        self.add(line);
+                    }
+                    None => deadline = Some(Instant::now() + self.patience.after_end),
+                },
+                () = until(wake) => {}
+            }
         }
         self
     }
 
-    async fn keep(&mut self, batch: Vec<Queued>) {
-        let mut entries = Entries::default();
-        // The room in the queue stays taken until the lines are kept, so that memory stays bounded.
-        let mut rooms = Vec::with_capacity(batch.len());
-        for (line, room) in batch {
-            self.reader.add(line, &mut entries);
-            rooms.push(room);
+    /// Returns whether the next write is to begin now.
+    fn is_due(&self, gathered_since: Option<Instant>, has_ended: bool) -> bool {
+        if self.trouble.is_final {
+            return false;
         }
-        let events = entries.events() as u64;
-        let transitions = entries.transitions() as u64;
-        match self.store.transact(move |tx| entries.write(tx)).await {
-            Ok(()) => {
-                self.tally.events += events;
-                self.tally.transitions += transitions;
+        if let Some((at, _)) = self.trouble.retry {
+            return Instant::now() >= at;
+        }
+        self.started.is_some()
+            || has_ended
+            || self.backlog.has_full_batch()
+            || gathered_since.is_none_or(|since| since.elapsed() >= BATCH_TIME)
+    }
+
+    /// Returns when to look again, whatever happens, while nothing is being written.
+    fn wake(&self, gathered_since: Option<Instant>, deadline: Option<Instant>) -> Option<Instant> {
+        let retry = self.trouble.retry.map(|(at, _)| at);
+        let gathered = gathered_since.map(|since| since + BATCH_TIME);
+        let next = retry.or(gathered);
+        match (next, deadline) {
+            (Some(next), Some(deadline)) => Some(next.min(deadline)),
+            (next, deadline) => next.or(deadline),
+        }
+    }
+
+    fn next_write(&mut self) -> Option<Writing> {
+        let job = match self.started.take() {
+            Some(started) => Job::Started(started),
+            None => Job::Batch(self.backlog.take()?),
+        };
+        let (store, life) = (self.store.clone(), self.life.clone());
+        Some(Box::pin(async move {
+            let result = match &job {
+                Job::Started(started) => {
+                    let started = started.clone();
+                    let written = store.transact(move |tx| life.running(tx, &started));
+                    written.await.map(|()| Refused::default())
+                }
+                Job::Batch(batch) => {
+                    let entries = Arc::clone(&batch.entries);
+                    match store.transact(move |tx| entries.write(tx)).await {
+                        // One of them can never be written: the others are.
+                        Err(error) if is_of_content(&error) => {
+                            let entries = Arc::clone(&batch.entries);
+                            store.transact(move |tx| entries.write_each(tx)).await
+                        }
+                        result => result.map(|()| Refused::default()),
+                    }
+                }
+            };
+            (job, result)
+        }))
+    }
+
+    fn take_note(&mut self, job: Job, result: Result<Refused, StateStoreError>) {
+        match result {
+            Ok(refused) => {
+                self.trouble.is_unknown = false;
+                self.trouble.retry = None;
+                match job {
+                    Job::Started(_) => self.tally.transitions += 1,
+                    Job::Batch(batch) => self.count(&batch, &refused),
+                }
+                if self.trouble.has_been_told && self.backlog.is_empty() {
+                    self.trouble.has_been_told = false;
+                    let lost = self.tally.lost;
+                    (self.notify)(&Notice::Resumed { lost });
+                }
             }
             Err(error) => {
-                self.tally.lost += events;
+                match job {
+                    Job::Started(started) => self.started = Some(started),
+                    Job::Batch(batch) => self.backlog.put_back(batch),
+                }
                 self.fail(&error);
             }
         }
     }
 
-    /// Records the end; returns the id of the snapshot. After a failure it tries once more: a session that is closed with
-    /// the number of lost events says more than one that stays open.
+    fn count(&mut self, batch: &Batch, refused: &Refused) {
+        let events = batch.entries.events() as u64 - refused.events;
+        if batch.is_late {
+            self.tally.late += events;
+        } else {
+            self.tally.events += events;
+        }
+        self.tally.transitions += batch.entries.transitions() as u64 - refused.transitions;
+        self.tally.lost += refused.events;
+        if let Some(reason) = &refused.reason {
+            self.tally.failure = Some(reason.clone());
+        }
+    }
+
+    /// Takes note that the store failed; it is tried again after a pause, which grows.
+    fn fail(&mut self, error: &StateStoreError) {
+        let reason = error.to_string();
+        let [first, longest] = PAUSES;
+        let pause = self
+            .trouble
+            .retry
+            .map_or(first, |(_, pause)| (pause * 2).min(longest));
+        self.trouble.retry = Some((Instant::now() + pause, pause));
+        self.trouble.is_final = is_final(error);
+        self.trouble.is_unknown = error.kind() == ErrorKind::OutcomeUnknown;
+        self.backlog.release_rooms();
+        if !self.trouble.has_been_told {
+            self.trouble.has_been_told = true;
+            (self.notify)(&Notice::Delayed {
+                reason: reason.clone(),
+            });
+        }
+        self.tally.failure = Some(reason);
+        if self.trouble.is_final {
+            self.abandon();
+        }
+    }
+
+    fn add(&mut self, line: Queued) {
+        let is_troubled = self.trouble.retry.is_some();
+        let is_full = self.backlog.bytes() + line.0.bytes.len() > self.patience.buffer;
+        if self.trouble.is_final || (is_troubled && is_full && !self.backlog.is_empty()) {
+            self.lose(1);
+            return;
+        }
+        self.backlog.add(line, &mut self.reader, !is_troubled);
+    }
+
+    fn lose(&mut self, events: u64) {
+        self.tally.lost += events;
+        if events > 0 && !self.trouble.has_told_of_loss {
+            self.trouble.has_told_of_loss = true;
+            let reason = self.tally.failure.clone();
+            (self.notify)(&Notice::RecordingStopped {
+                reason: reason.unwrap_or_else(|| "the store takes too long".to_owned()),
+            });
+        }
+    }
+
+    /// Gives up what is left. Of a batch whose outcome is unknown it is looked up first.
+    async fn give_up(&mut self) {
+        if self.trouble.is_unknown
+            && let Some(batch) = self.backlog.take()
+        {
+            let first = batch.entries.first_event();
+            match first {
+                Some(id) if matches!(self.store.events().get(&id).await, Ok(Some(_))) => {
+                    self.count(&batch, &Refused::default());
+                }
+                _ => self.backlog.put_back(batch),
+            }
+        }
+        self.abandon();
+    }
+
+    fn abandon(&mut self) {
+        self.started = None;
+        let lost = self.backlog.abandon();
+        self.lose(lost);
+    }
+
+    /// Records the end, and tries for a while; returns the id of the snapshot.
     pub(super) async fn end(&mut self, ended: &Ended) -> Option<String> {
-        let end = End {
+        let end = Arc::new(End {
             ended: ended.clone(),
             lost: self.tally.lost,
             has_own_state: self.reader.has_own_state(),
             sessions: self.reader.sessions(),
             agents: self.reader.agents(),
             before: self.last.clone(),
-        };
-        let life = self.life.clone();
-        match self.store.transact(move |tx| life.end(tx, &end)).await {
-            Ok(snapshot) => {
-                self.tally.transitions += 1;
-                Some(snapshot)
+            ids: self.end_ids,
+        });
+        let deadline = Instant::now() + self.patience.after_end;
+        let [mut pause, longest] = PAUSES;
+        loop {
+            let (life, end) = (self.life.clone(), Arc::clone(&end));
+            match self.store.transact(move |tx| life.end(tx, &end)).await {
+                Ok(snapshot) => {
+                    self.tally.transitions += 1;
+                    self.tally.is_end_recorded = true;
+                    return Some(snapshot);
+                }
+                Err(error) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    // A store that was given up a moment ago is tried once more, and that is all.
+                    let is_over = left.is_zero() || self.trouble.has_told_of_loss;
+                    let reason = error.to_string();
+                    if !self.trouble.has_been_told {
+                        self.trouble.has_been_told = true;
+                        (self.notify)(&Notice::Delayed {
+                            reason: reason.clone(),
+                        });
+                    }
+                    self.tally.failure = Some(reason);
+                    if is_over || is_final(&error) || is_of_content(&error) {
+                        return None;
+                    }
+                    tokio::time::sleep(pause.min(left)).await;
+                    pause = (pause * 2).min(longest);
+                }
             }
-            Err(error) => {
-                self.fail(&error);
-                None
-            }
+        }
+    }
+
+    /// Moves the log into the file, so that one file holds the run; every write was on disk before.
+    pub(super) async fn close(&self) {
+        // A store that failed may be locked still: closing would only wait for it once more.
+        if self.tally.is_end_recorded {
+            // Nothing is lost if it fails: whoever opens the file next moves the log.
+            let _closed = timeout(self.patience.after_end, self.store.close()).await;
         }
     }
 
@@ -140,32 +385,47 @@ impl Recorder {
     pub(super) fn named_sessions(&self) -> usize {
         self.reader.sessions().len()
     }
+}
 
-    /// Says it at once, and only once: what follows is lost for the same reason.
-    fn fail(&mut self, error: &StateStoreError) {
-        if self.tally.failure.is_none() {
-            let reason = error.to_string();
-            (self.notify)(&Notice::RecordingStopped {
-                reason: reason.clone(),
-            });
-            self.tally.failure = Some(reason);
-        }
+async fn finished(writing: &mut Option<Writing>) -> Written {
+    match writing {
+        Some(writing) => writing.await,
+        None => std::future::pending().await,
     }
 }
 
-/// Returns the lines that come within a moment of the first.
-async fn gather(first: Queued, queue: &mut mpsc::Receiver<Queued>) -> Vec<Queued> {
-    let deadline = Instant::now() + BATCH_TIME;
-    let mut bytes = first.0.bytes.len();
-    let mut batch = vec![first];
-    while batch.len() < BATCH_LINES && bytes < BATCH_BYTES {
-        match timeout_at(deadline, queue.recv()).await {
-            Ok(Some(next)) => {
-                bytes += next.0.bytes.len();
-                batch.push(next);
-            }
-            Ok(None) | Err(_) => break,
-        }
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
-    batch
+}
+
+/// Returns whether a row is to blame, and not the store.
+fn is_of_content(error: &StateStoreError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput
+            | ErrorKind::TooLarge
+            | ErrorKind::Conflict
+            | ErrorKind::Constraint
+            | ErrorKind::Serialization
+            | ErrorKind::InvalidState
+            | ErrorKind::Deleted
+            | ErrorKind::NotFound
+            | ErrorKind::Corrupt
+    )
+}
+
+/// Returns whether the store can never be written to again by this process.
+fn is_final(error: &StateStoreError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DatabaseMoved
+            | ErrorKind::ForeignWal
+            | ErrorKind::ForeignDatabase
+            | ErrorKind::NewerDatabase
+            | ErrorKind::NotADatabase
+            | ErrorKind::Closed
+    )
 }

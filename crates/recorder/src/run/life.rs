@@ -1,9 +1,11 @@
 //! The life of the run's own agent: idle, running, and how it ended.
 
 use descartes_state::serde_json::{Value, json};
+use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentExit, AgentStatus, ChangeIf, SaveIf, Session, SessionStatus, SnapshotOptions,
-    StateStoreError, Transaction, TransitionDraft,
+    AgentExit, AgentStatus, ChangeIf, Clock, PageRequest, SaveIf, Session, SessionStatus,
+    SnapshotFilter, SnapshotOptions, StateStoreError, SystemClock, Transaction, TransitionDraft,
+    new_id,
 };
 
 use crate::agents::change_agent;
@@ -24,6 +26,8 @@ pub(super) struct Ended {
     pub(super) reason: String,
     pub(super) exit_code: Option<i32>,
     pub(super) signal: Option<i32>,
+    /// When, in Unix seconds.
+    pub(super) at: i64,
 }
 
 impl Ended {
@@ -48,6 +52,7 @@ impl Ended {
             },
             exit_code: exit.code,
             signal: exit.signal,
+            at: SystemClock::default().now_seconds(),
         }
     }
 
@@ -58,6 +63,43 @@ impl Ended {
             reason,
             exit_code: None,
             signal: None,
+            at: SystemClock::default().now_seconds(),
+        }
+    }
+}
+
+/// That the command was started.
+#[derive(Debug, Clone)]
+pub(super) struct Started {
+    running: String,
+    pid: Option<u32>,
+    /// Of the transition.
+    id: Uuid,
+    /// In Unix seconds.
+    at: i64,
+}
+
+impl Started {
+    pub(super) fn new(running: String, pid: Option<u32>) -> Self {
+        Self {
+            running,
+            pid,
+            id: new_id(),
+            at: SystemClock::default().now_seconds(),
+        }
+    }
+}
+
+/// By what a run's end is known where it is written a second time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndIds {
+    transition: Uuid,
+}
+
+impl EndIds {
+    pub(super) fn new() -> Self {
+        Self {
+            transition: new_id(),
         }
     }
 }
@@ -75,6 +117,7 @@ pub(super) struct End {
     pub(super) agents: Vec<String>,
     /// The agent's last recorded status, and its state then.
     pub(super) before: (&'static str, String),
+    pub(super) ids: EndIds,
 }
 
 impl Life {
@@ -114,17 +157,17 @@ impl Life {
     pub(super) fn running(
         &self,
         tx: &mut Transaction<'_>,
-        running: String,
-        pid: Option<u32>,
+        started: &Started,
     ) -> Result<(), StateStoreError> {
         let idle = self.state("idle", &[]);
-        let reason = match pid {
+        let reason = match started.pid {
             Some(pid) => format!("started as process {pid}"),
             None => "started".to_owned(),
         };
-        let draft = self.draft(&idle, &running, &reason, ["idle", "running"]);
+        let draft = self.draft(&idle, &started.running, &reason, ["idle", "running"]);
+        let draft = draft.id(started.id).timestamp(started.at);
         tx.transitions().record(&draft)?;
-        self.save(tx, "running", Some(&running))
+        self.save(tx, "running", Some(&started.running))
     }
 
     /// Records that the command has ended: the last transition, a snapshot of the state, and the end of every session.
@@ -133,7 +176,13 @@ impl Life {
         tx: &mut Transaction<'_>,
         end: &End,
     ) -> Result<String, StateStoreError> {
-        let Ended { status, reason, .. } = &end.ended;
+        let Ended {
+            status, reason, at, ..
+        } = &end.ended;
+        let description = format!("end of session {}: {status}", self.session_id);
+        if tx.transitions().get(&end.ids.transition)?.is_some() {
+            return self.last_snapshot(tx, &description);
+        }
         let mut more = vec![
             ("exit_code", json!(end.ended.exit_code)),
             ("signal", json!(end.ended.signal)),
@@ -144,6 +193,7 @@ impl Life {
         let state = self.state(status.as_str(), &more);
         let (status_before, before) = &end.before;
         let draft = self.draft(before, &state, reason, [status_before, status.as_str()]);
+        let draft = draft.id(end.ids.transition).timestamp(*at);
         tx.transitions().record(&draft)?;
         let state = (!end.has_own_state).then_some(state.as_str());
         self.save(tx, status.as_str(), state)?;
@@ -158,9 +208,23 @@ impl Life {
         for session_id in &end.sessions {
             end_session(tx, session_id, *status, 0)?;
         }
-        let description = format!("end of session {}: {status}", self.session_id);
         let options = SnapshotOptions::default().description(description);
         tx.snapshots().create(&self.agent_id, &options)
+    }
+
+    /// Returns the snapshot that the end made which is already there.
+    fn last_snapshot(
+        &self,
+        tx: &mut Transaction<'_>,
+        description: &str,
+    ) -> Result<String, StateStoreError> {
+        let filter = SnapshotFilter::default().agent(&self.agent_id);
+        let page = tx.snapshots().list(&filter, &PageRequest::new(100))?;
+        let made = page
+            .items
+            .into_iter()
+            .find(|snapshot| snapshot.description.as_deref() == Some(description));
+        Ok(made.map(|snapshot| snapshot.id).unwrap_or_default())
     }
 
     fn draft(

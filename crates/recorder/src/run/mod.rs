@@ -4,6 +4,7 @@
 //! comes, byte for byte, and becomes an event; events commit in batches. At the end stand the last transition, a snapshot,
 //! and the end of every session.
 
+mod backlog;
 mod batches;
 mod life;
 mod pump;
@@ -26,7 +27,7 @@ pub use report::{Notice, RecordError, Report, StreamReport, whole_text};
 pub use signals::{Caught, Signals};
 
 use crate::lines::{Splitter, Stream};
-use batches::Recorder;
+use batches::{Patience, Recorder};
 use life::{Ended, Life};
 use pump::{Pumped, Queue, pump};
 use supervise::{Watch, drain, supervise};
@@ -44,6 +45,8 @@ pub struct RunOptions {
     is_jsonl: bool,
     line_limit: u32,
     grace: Duration,
+    buffer: usize,
+    patience: Duration,
 }
 
 impl RunOptions {
@@ -57,6 +60,8 @@ impl RunOptions {
             is_jsonl: false,
             line_limit: u32::try_from(Limits::default().max_content_bytes()).unwrap_or(u32::MAX),
             grace: Duration::from_secs(5),
+            buffer: 64 * 1024 * 1024,
+            patience: Duration::from_secs(30),
         }
     }
 
@@ -78,6 +83,21 @@ impl RunOptions {
     #[must_use]
     pub fn line_limit(mut self, bytes: u32) -> Self {
         self.line_limit = bytes;
+        self
+    }
+
+    /// Sets the bytes of lines that are kept in memory while the store can't be written (64 MiB). Lines above that are lost,
+    /// and counted. A line counts for its own bytes and 1 KiB.
+    #[must_use]
+    pub fn buffer(mut self, bytes: usize) -> Self {
+        self.buffer = bytes;
+        self
+    }
+
+    /// Sets how long the store is tried after the command's end, where it can't be written (30 s).
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -146,19 +166,23 @@ impl Run {
             .kill_grace(Duration::ZERO);
         let runner = LocalProcessRunner::new(limits).map_err(RecordError::NotWatched)?;
         let mut recorder = Recorder::new(
-            store.clone(),
+            store,
             Arc::clone(&notify),
             life.clone(),
             options.is_jsonl,
+            Patience {
+                buffer: options.buffer,
+                after_end: options.patience,
+            },
         );
         let agent = match runner.spawn(command(&options)).await {
             Ok(agent) => agent,
             Err(error) => {
                 recorder.end(&Ended::unstarted(whole_text(&error))).await;
-                close(&store, &recorder).await;
+                recorder.close().await;
                 return Err(RecordError::NotStarted {
                     error,
-                    is_recorded: recorder.tally.failure.is_none(),
+                    is_recorded: recorder.tally.is_end_recorded,
                 });
             }
         };
@@ -166,7 +190,7 @@ impl Run {
             follow(&runner, &agent, &options, signals, recorder, notify).await?;
         let snapshot_id = recorder.end(&ended).await;
         let named_sessions = recorder.named_sessions();
-        close(&store, &recorder).await;
+        recorder.close().await;
         let tally = recorder.tally;
         Ok(Report {
             agent_id: life.agent_id,
@@ -180,6 +204,8 @@ impl Run {
             snapshot_id,
             named_sessions,
             events: tally.events,
+            late_events: tally.late,
+            is_end_recorded: tally.is_end_recorded,
             transitions: tally.transitions,
             lost_events: tally.lost,
             failure: tally.failure,
@@ -233,15 +259,6 @@ async fn follow(
     let recorder = recording.await.map_err(RecordError::Broken)?;
     let ended = Ended::new(exit, watch.interrupted.map(|caught| caught.name));
     Ok((ended, lines, recorder))
-}
-
-/// Moves the log into the file, so that one file holds the run; every write was on disk before.
-async fn close(store: &SqliteStateStore, recorder: &Recorder) {
-    // A store that failed may be locked still: closing would only wait for it once more.
-    if recorder.tally.failure.is_none() {
-        // Nothing is lost if it fails: whoever opens the file next moves the log.
-        let _ = store.close().await;
-    }
 }
 
 fn command(options: &RunOptions) -> AgentCommand {

@@ -12,8 +12,10 @@ use crate::lines::{Line, Splitter};
 const CHUNK: usize = 64 * 1024;
 /// The most lines that wait for the recorder.
 const WAITING_LINES: usize = 4096;
-/// The most bytes that wait for the recorder, if one line isn't longer.
-const WAITING_BYTES: u32 = 8 * 1024 * 1024;
+/// The most bytes that wait for the recorder or the store, if one line isn't longer.
+const WAITING_BYTES: u32 = 16 * 1024 * 1024;
+/// What a line takes in memory beside its own bytes, once it is an event.
+pub(super) const EVENT_BYTES: usize = 1024;
 
 /// A line on its way to the recorder, with its room in the queue.
 pub(super) type Queued = (Line, OwnedSemaphorePermit);
@@ -41,7 +43,7 @@ impl Queue {
     }
 
     async fn put(&self, line: Line) {
-        let bytes = u32::try_from(line.bytes.len()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(line.bytes.len() + EVENT_BYTES).unwrap_or(u32::MAX);
         let bytes = bytes.min(self.capacity);
         // Neither is ever closed while a pump runs: the recorder takes lines to the end, also those that it can't keep.
         if let Ok(room) = Arc::clone(&self.bytes).acquire_many_owned(bytes).await {

@@ -12,7 +12,17 @@ use crate::lines::Stream;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice {
-    /// The store failed: nothing more is recorded, and the command goes on. It is told once.
+    /// The store failed: what comes is kept in memory, and tried again.
+    Delayed {
+        /// What the store said.
+        reason: String,
+    },
+    /// All that was kept in memory is written.
+    Resumed {
+        /// How many events are lost.
+        lost: u64,
+    },
+    /// Something is lost: the store failed for too long, or for good. The command goes on. It is told once.
     RecordingStopped {
         /// What the store said.
         reason: String,
@@ -31,6 +41,21 @@ pub enum Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Delayed { reason } => {
+                write!(
+                    formatter,
+                    "the store can't be written now, lines are kept in memory: {reason}"
+                )
+            }
+            Self::Resumed { lost: 0 } => {
+                formatter.write_str("the store is written again, nothing is lost")
+            }
+            Self::Resumed { lost } => {
+                write!(
+                    formatter,
+                    "the store is written again, {lost} events are lost"
+                )
+            }
             Self::RecordingStopped { reason } => {
                 write!(
                     formatter,
@@ -82,13 +107,17 @@ pub struct Report {
     pub snapshot_id: Option<String>,
     /// Sessions that its lines named.
     pub named_sessions: usize,
-    /// Events that were recorded.
+    /// Events that were recorded as they came.
     pub events: u64,
+    /// Events that were recorded later, since the store failed at first.
+    pub late_events: u64,
     /// Transitions that were recorded.
     pub transitions: u64,
     /// Events that could not be recorded.
     pub lost_events: u64,
-    /// Why something could not be recorded.
+    /// Whether the run's end is in the store.
+    pub is_end_recorded: bool,
+    /// Why something was recorded late, or could not be recorded.
     pub failure: Option<String>,
     /// How long it took.
     pub took: Duration,
@@ -105,6 +134,12 @@ pub struct StreamReport {
 }
 
 impl Report {
+    /// Returns whether the store has everything.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.lost_events == 0 && self.is_end_recorded
+    }
+
     /// Returns the command's exit code as a shell returns it: 128 + n where signal n ended it.
     #[must_use]
     pub fn code(&self) -> u8 {
