@@ -226,6 +226,27 @@ impl Reading {
     }
 }
 
+/// Returns whether the tokenizer, too, takes a character between words for one. Its tables are of Unicode 6.1, and what was
+/// assigned later it takes for a letter: 500₽ would be one word.
+fn is_known_gap(character: char) -> bool {
+    character.is_ascii()
+        || unicode_normalization::char::is_combining_mark(character)
+        || matches!(
+            character,
+            '\u{80}'..='\u{bf}'
+                | '×'
+                | '÷'
+                | '\u{2000}'..='\u{2064}'
+                | '\u{20a0}'..='\u{20b9}'
+                | '\u{2190}'..='\u{23f3}'
+                | '\u{2e00}'..='\u{2e3b}'
+                | '\u{3000}'..='\u{303f}'
+                | '\u{fe10}'..='\u{fe6f}'
+                | '\u{ff00}'..='\u{ff65}'
+                | '\u{ffe0}'..='\u{ffef}'
+        )
+}
+
 fn is_symbol(character: char) -> bool {
     !character.is_ascii() && character.general_category() == GeneralCategory::OtherSymbol
 }
@@ -324,7 +345,8 @@ impl Words {
             if is_parted {
                 self.text.push(' ');
             }
-            self.text.push(character);
+            let is_gap = reading == Reading::Gap && !is_known_gap(character);
+            self.text.push(if is_gap { ' ' } else { character });
         }
         self.last = Some(reading);
     }
@@ -333,6 +355,22 @@ impl Words {
 /// Returns whether a byte may be one of base64.
 fn is_data(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_')
+}
+
+/// Returns whether small letters, capitals and digits change places as they do in data: in base64 at two bytes of three, in
+/// hexadecimal at every other, in words and names at few.
+fn is_mixed(bytes: &[u8]) -> bool {
+    let class = |byte: u8| match byte {
+        b'0'..=b'9' => 0,
+        b'A'..=b'Z' => 1,
+        b'a'..=b'z' => 2,
+        _ => 3,
+    };
+    let changes = bytes
+        .windows(2)
+        .filter(|pair| class(pair[0]) != class(pair[1]))
+        .count();
+    changes > bytes.len() / 3
 }
 
 /// Leaves long stretches of base64 out: nobody searches for a part of one, and each would be a word of its own.
@@ -345,12 +383,8 @@ fn without_data(text: &str) -> String {
             .bytes()
             .filter(|byte| !byte.is_ascii_alphanumeric())
             .count();
-        // Data has digits among its letters.
-        let has = |class: fn(&u8) -> bool| rest[..run].bytes().any(|byte| class(&byte));
-        let is_left_out = run > LONGEST_RUN
-            && run / parts > LONGEST_PART
-            && has(u8::is_ascii_digit)
-            && has(u8::is_ascii_alphabetic);
+        let is_left_out =
+            run > LONGEST_RUN && run / parts > LONGEST_PART && is_mixed(&rest.as_bytes()[..run]);
         kept.push_str(if is_left_out { " " } else { &rest[..run] });
         let after = &rest[run..];
         let gap = after.bytes().position(is_data).unwrap_or(after.len());
@@ -389,6 +423,10 @@ mod tests {
         assert_eq!(words("youer服务端"), "youer 服 务 端");
         assert_eq!(words("서버를 재시작"), "서 버 를 재 시 작");
         assert_eq!(words("done✅🚀!"), "done ✅ 🚀!");
+        // What the tokenizer's tables don't know parts words all the same.
+        assert_eq!(words("500₽ 100₺"), "500  100 ");
+        assert_eq!(words("\u{2068}Anna\u{2069}"), " Anna ");
+        assert_eq!(words("👍🏽ok"), "👍 ok");
         // Half and full width, composed and not, are spelled alike.
         assert_eq!(words("ｻｰﾊﾞｰ"), words("サーバー"));
         assert_eq!(words("ＡＢＣ"), "ABC");
@@ -399,8 +437,14 @@ mod tests {
         assert_eq!(words("┌──┐a│b ⠋⠙ 50% ███░░"), " a b   50%  ");
         let data = "q8Zk1Lx0vT3mB7nY".repeat(20);
         assert_eq!(words(&format!("image {data} end")), "image   end");
-        let path = "some/path-of_words/".repeat(30);
-        assert_eq!(searchable(&path), None);
+        for words in [
+            "some/path-of_words/",
+            "authentication0service-",
+            "a_very_long_Name_Of_a_Function/",
+        ] {
+            assert_eq!(searchable(&words.repeat(30)), None, "{words}");
+        }
+        assert_eq!(searchable(&"x".repeat(1000)), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use deadpool_diesel::sqlite::{Hook, HookError, Manager, Pool, Runtime};
 use diesel::prelude::*;
 
-use super::file::{Access, DatabaseFile, FileIdentity};
+use super::file::{Access, DatabaseFile, LogIdentity};
 use super::options::StoreOptions;
 use super::pragma::{self, Role};
 use super::read_only::{FileStamp, Reading, reading};
@@ -24,8 +24,10 @@ pub(super) struct OwnConnection {
     waits: bool,
     /// What a caller's closure must leave as it was.
     settings: String,
-    /// Which file the log is that this connection writes to, once that is known.
-    log: Option<FileIdentity>,
+    /// Which files the log and its index are that this connection writes to, once that is known.
+    log: Option<LogIdentity>,
+    /// When they were last looked at.
+    log_seen: Option<Instant>,
     /// What SQLite says of others' commits, when the schema was last looked at by a write.
     data_version: Option<i64>,
     /// When the schema was last looked at by a read.
@@ -33,6 +35,9 @@ pub(super) struct OwnConnection {
     /// What the file was when this connection opened it as one that never changes.
     stamp: Option<FileStamp>,
 }
+
+/// How long ago log and index were looked at where they are looked at before a commit too.
+const LOG_CHECK: Duration = Duration::from_millis(1);
 
 /// How often a read connection looks whether another process has changed the schema.
 const SCHEMA_CHECK: Duration = Duration::from_millis(100);
@@ -64,6 +69,7 @@ impl OwnConnection {
             waits: true,
             settings,
             log: None,
+            log_seen: None,
             data_version: None,
             schema_seen: None,
             stamp,
@@ -83,13 +89,27 @@ impl OwnConnection {
     pub(super) fn check_place(&mut self, file: &DatabaseFile) -> Result<(), StateStoreError> {
         file.check_place()?;
         let found = file.log_identity();
-        if self.log.is_none() {
-            // SQLite removes a log only when the last connection is closed, so it stays while this one is open.
-            self.log = found;
-        } else if self.log != found {
-            return Err(file.lose_log());
+        self.log_seen = Some(Instant::now());
+        match &self.log {
+            // SQLite removes them only when the last connection is closed, so they stay while this one is open.
+            None => self.log = Some(found),
+            Some(log) if *log != found => return Err(file.lose_log(log, &found)),
+            Some(_) => {}
         }
         Ok(())
+    }
+
+    /// Checks before a commit that log and index are still at their paths, unless they were looked at a moment ago. A
+    /// process that opens the database without the index that we use shares no lock with us.
+    ///
+    /// # Errors
+    /// `DatabaseMoved`.
+    pub(super) fn check_log(&mut self, file: &DatabaseFile) -> Result<(), StateStoreError> {
+        let is_due = |seen: Instant| seen.elapsed() >= LOG_CHECK;
+        if self.log.is_none() || !self.log_seen.is_some_and(is_due) {
+            return Ok(());
+        }
+        self.check_place(file)
     }
 
     /// Checks in an open transaction that the schema is still whole, if anybody else has committed since the last time.
@@ -177,6 +197,9 @@ impl OwnConnection {
             // Where nothing may be written, SQLite refuses that only after it has looked for statements.
             Err(error) if error.kind() == ErrorKind::ReadOnly => {}
             Err(_) => {
+                tracing::warn!(
+                    "a closure left a statement running (a row iterator that was leaked): its connection can't be closed"
+                );
                 self.abandon();
                 return false;
             }
@@ -187,12 +210,9 @@ impl OwnConnection {
 }
 
 impl OwnConnection {
-    /// Leaves a connection open for good on which a statement still runs: SQLite refuses to close it, and Diesel panics then.
-    /// Its snapshot keeps the log from beginning again.
-    fn abandon(&mut self) {
-        tracing::warn!(
-            "a closure left a statement running (a row iterator that was leaked): its connection can't be closed"
-        );
+    /// Leaves a connection open for good: one on which a statement still runs, since SQLite refuses to close it, and Diesel
+    /// panics then; and one that would move its log into a file that is another store's.
+    pub(super) fn abandon(&mut self) {
         // An empty database in memory stands in for it.
         if let Ok(stand_in) = SqliteConnection::establish(":memory:") {
             std::mem::forget(std::mem::replace(&mut self.connection, stand_in));
@@ -314,14 +334,14 @@ pub(super) fn pool(file: &DatabaseFile, options: &StoreOptions) -> Result<Pool, 
 
 /// Closes the pool's idle connections on this thread, so that they are closed when this returns. Those that are out are
 /// their holders'. Inside a runtime only.
-pub(super) fn close_pool(pool: &Pool) {
+pub(super) fn close_pool(pool: &Pool, close: impl Fn(SqliteConnection)) {
     let idle = pool.retain(|_, _| false).removed;
     pool.close();
     for connection in idle {
         // deadpool closes in the background; an empty database in memory stands in for the connection until then.
         let stand_in = SqliteConnection::establish(":memory:");
         if let (Ok(mut connection), Ok(stand_in)) = (connection.lock(), stand_in) {
-            drop(std::mem::replace(&mut *connection, stand_in));
+            close(std::mem::replace(&mut *connection, stand_in));
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The database file: its path, its creation, its permissions, and which file it is.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::creation::{check_names, create_directories, create_file};
 use super::filesystem::{self, FileSystem, beside, size};
 use super::options::{OpenMode, StoreOptions};
 use super::read_only;
-use crate::error::{DatabaseError, StateStoreError};
+use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
 
 /// A database file that exists, by a path that can't mean anything else to SQLite. Clones watch the same file.
 #[derive(Debug, Clone)]
@@ -21,6 +23,10 @@ pub(super) struct DatabaseFile {
     /// Why it can't be written, where that is so.
     read_only: Option<Arc<str>>,
     has_moved: Arc<AtomicBool>,
+    /// Whether its content is another store's.
+    is_overwritten: Arc<AtomicBool>,
+    /// Which store it is, once a writer knows.
+    store_id: Arc<Mutex<Option<String>>>,
     /// Whether the log beside the file was looked at, and is its own.
     has_own_log: Arc<AtomicBool>,
 }
@@ -32,6 +38,13 @@ pub(super) enum FileIdentity {
     Inode(u64, u64),
     /// The file system has no numbers that stay: the path stands for the file, and that it was moved can't be told.
     Path(PathBuf),
+}
+
+/// Which files the log and its index are, by device and inode; `None` for one that isn't there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogIdentity {
+    log: Option<(u64, u64)>,
+    index: Option<(u64, u64)>,
 }
 
 /// What a URI's path may hold unescaped.
@@ -71,7 +84,11 @@ impl DatabaseFile {
             _ => Path::new("."),
         };
         if mode == OpenMode::Create {
-            create_directories(parent).map_err(|error| cannot_open(parent, error))?;
+            create_directories(parent).map_err(|error| {
+                // A link that leads nowhere, or in a circle, is a name that is taken.
+                let error = parent.canonicalize().err().unwrap_or(error);
+                cannot_open(parent, error)
+            })?;
         }
         let path = parent
             .canonicalize()
@@ -100,9 +117,7 @@ impl DatabaseFile {
                 ));
             }
             Ok(_) => {}
-            Err(error)
-                if error.kind() == std::io::ErrorKind::NotFound && mode == OpenMode::Create =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // SQLite would remove it, and with it the only trace of what was committed last.
                 let log = beside(&path, "-wal");
                 if size(&log) > 0 {
@@ -111,6 +126,10 @@ impl DatabaseFile {
                         reason: "its own file is gone".into(),
                     });
                 }
+                if mode != OpenMode::Create {
+                    return Err(cannot_open(&path, error));
+                }
+                check_names(&path).map_err(|(path, error)| cannot_open(&path, error))?;
                 create_file(&path).map_err(|error| cannot_open(&path, error))?;
             }
             Err(error) => return Err(cannot_open(&path, error)),
@@ -125,6 +144,8 @@ impl DatabaseFile {
             identity,
             read_only: read_only.map(Arc::from),
             has_moved: Arc::default(),
+            is_overwritten: Arc::default(),
+            store_id: Arc::default(),
             has_own_log: Arc::default(),
         })
     }
@@ -157,23 +178,93 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Returns which file the log is; `None` where there is none.
-    pub(super) fn log_identity(&self) -> Option<FileIdentity> {
-        let path = self.beside("-wal");
-        let (device, inode) = look(&path).ok().flatten()?;
-        Some(FileIdentity::Inode(device, inode))
+    /// Takes note that the content is another store's.
+    pub(super) fn lose_content(&self) -> StateStoreError {
+        self.has_moved.store(true, Ordering::Release);
+        self.is_overwritten.store(true, Ordering::Release);
+        StateStoreError::DatabaseMoved {
+            path: self.path.clone(),
+        }
     }
 
-    /// Takes note that the log is no longer the one that was written to: what stands in it is as good as gone.
-    pub(super) fn lose_log(&self) -> StateStoreError {
+    /// Returns whether the content was found to be another store's.
+    pub(super) fn is_overwritten(&self) -> bool {
+        self.is_overwritten.load(Ordering::Acquire)
+    }
+
+    /// Takes note of which store it is; `None` where its migrations are reverted.
+    pub(super) fn know_store(&self, store_id: Option<String>) {
+        *self.lock_store() = store_id;
+    }
+
+    pub(super) fn store_id(&self) -> Option<String> {
+        self.lock_store().clone()
+    }
+
+    fn lock_store(&self) -> MutexGuard<'_, Option<String>> {
+        self.store_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns which files the log and its index are.
+    pub(super) fn log_identity(&self) -> LogIdentity {
+        let identity = |path: PathBuf| look(&path).ok().flatten();
+        LogIdentity {
+            log: identity(self.beside("-wal")),
+            index: identity(self.beside("-shm")),
+        }
+    }
+
+    /// Takes note that the log, or its index, is no longer the one that was written to: what stands in it is as good as gone.
+    pub(super) fn lose_log(&self, known: &LogIdentity, found: &LogIdentity) -> StateStoreError {
         self.has_moved.store(true, Ordering::Release);
+        let suffix = if known.log == found.log {
+            "-shm"
+        } else {
+            "-wal"
+        };
         StateStoreError::DatabaseMoved {
-            path: self.beside("-wal"),
+            path: self.beside(suffix),
         }
     }
 
     fn beside(&self, suffix: &str) -> PathBuf {
         beside(&self.path, suffix)
+    }
+
+    /// Says which file can't be opened, and why, where SQLite says only that one can't.
+    pub(super) fn explain(&self, error: StateStoreError) -> StateStoreError {
+        let StateStoreError::DatabaseError(cause) = &error else {
+            return error;
+        };
+        if cause.kind() != DatabaseFailure::CannotOpen || !cause.is_of_sqlite() {
+            return error;
+        }
+        match self.find_obstacle() {
+            Err((path, found)) => {
+                StateStoreError::DatabaseError(DatabaseError::of_system(&path, &found))
+                    .during(cause.operation())
+            }
+            Ok(()) => error,
+        }
+    }
+
+    fn find_obstacle(&self) -> Result<(), (PathBuf, io::Error)> {
+        let log = [self.beside("-wal"), self.beside("-shm")];
+        for path in [&self.path].into_iter().chain(&log) {
+            let named = |error| (path.clone(), error);
+            match filesystem::check_readable(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                checked => checked.map_err(named)?,
+            }
+            if !self.is_read_only() {
+                filesystem::check_writable(path).map_err(named)?;
+            }
+        }
+        if !self.is_read_only() && !log.iter().all(|path| path.exists()) {
+            let directory = self.path.parent().unwrap_or(&self.path);
+            filesystem::try_to_make(&self.path).map_err(|error| (directory.to_owned(), error))?;
+        }
+        Ok(())
     }
 
     /// Refuses to write where nothing can be written.
@@ -279,7 +370,7 @@ pub(super) enum Access {
     WithoutLog,
 }
 
-fn cannot_open(path: &Path, error: std::io::Error) -> StateStoreError {
+fn cannot_open(path: &Path, error: io::Error) -> StateStoreError {
     StateStoreError::DatabaseError(DatabaseError::of_system(path, &error)).during("open")
 }
 
@@ -368,68 +459,6 @@ fn names_of(metadata: &fs::Metadata) -> u64 {
 #[cfg(not(unix))]
 fn names_of(_: &fs::Metadata) -> u64 {
     1
-}
-
-/// Creates a directory, and those above it that are missing, so that they outlive a power cut: a new name is in the
-/// directory above.
-fn create_directories(path: &Path) -> std::io::Result<()> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|directory| !directory.as_os_str().is_empty() && !directory.exists())
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
-    missing
-        .iter()
-        .try_for_each(|directory| sync_directory(directory.parent()))
-}
-
-/// Writes the names in a directory to the disk.
-#[cfg(unix)]
-#[allow(clippy::disallowed_methods)] // A directory is no database.
-fn sync_directory(path: Option<&Path>) -> std::io::Result<()> {
-    let path = path.filter(|path| !path.as_os_str().is_empty());
-    let synced = fs::File::open(path.unwrap_or(Path::new("."))).and_then(|file| file.sync_all());
-    match synced {
-        // Some file systems know no such thing, and a directory may be open to pass through, but not to read.
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::InvalidInput
-                    | std::io::ErrorKind::Unsupported
-                    | std::io::ErrorKind::PermissionDenied
-            ) =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_: Option<&Path>) -> std::io::Result<()> {
-    Ok(())
-}
-
-/// Creates the file unless another process was faster; the -wal and -shm files inherit its mode.
-fn create_file(path: &Path) -> std::io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        created => {
-            drop(created?);
-            sync_directory(path.parent())
-        }
-    }
 }
 
 #[cfg(test)]

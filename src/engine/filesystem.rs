@@ -26,6 +26,38 @@ pub(super) fn check_writable(path: &Path) -> std::io::Result<()> {
     Ok(accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS)?)
 }
 
+/// Asks whether this process may read a file.
+///
+/// # Errors
+/// The system's reason why it may not.
+#[cfg(unix)]
+pub(super) fn check_readable(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    Ok(accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS)?)
+}
+
+#[cfg(not(unix))]
+pub(super) fn check_readable(path: &Path) -> std::io::Result<()> {
+    fs::metadata(path).map(drop)
+}
+
+/// Tries whether a file can be made beside a database.
+///
+/// # Errors
+/// The system's reason why it can't.
+pub(super) fn try_to_make(path: &Path) -> std::io::Result<()> {
+    let probe = beside(path, "-probe");
+    match fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&probe)
+    {
+        Ok(_) => fs::remove_file(&probe),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(not(unix))]
 pub(super) fn check_writable(path: &Path) -> std::io::Result<()> {
     if fs::metadata(path)?.is_file() && fs::metadata(path)?.permissions().readonly() {

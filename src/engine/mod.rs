@@ -8,6 +8,7 @@
 mod adaptive;
 mod blocking;
 mod connection;
+mod creation;
 mod database;
 mod file;
 mod filesystem;

@@ -130,10 +130,6 @@ fn refuse_foreign_log(file: &DatabaseFile, busy_timeout: Duration) -> Result<(),
     if bytes == 0 {
         return Err(file.foreign_log("the file is empty"));
     }
-    let is_broken = |error: &StateStoreError| {
-        matches!(error, StateStoreError::DatabaseError(error)
-            if matches!(error.kind(), DatabaseFailure::Damaged | DatabaseFailure::NotADatabase))
-    };
     let alone = match marks(file, Access::WithoutLog, busy_timeout) {
         Ok(Some(marks)) => marks,
         Err(StateStoreError::DatabaseError(error))
@@ -208,6 +204,49 @@ fn tables(connection: &mut SqliteConnection) -> QueryResult<Vec<String>> {
         .load(connection)
 }
 
+pub(super) fn has_trigger(connection: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
+    let found = sqlite_schema::table
+        .filter(sqlite_schema::kind.eq("trigger"))
+        .filter(sqlite_schema::name.eq(name));
+    diesel::select(diesel::dsl::exists(found)).get_result(connection)
+}
+
+/// Refuses to move the log into a file whose content is another store's: a copy was put over it while it was open. To be
+/// asked before each checkpoint.
+///
+/// # Errors
+/// `DatabaseMoved`. An older copy of the same store has the same id, and can't be told.
+pub(super) fn refuse_foreign_content(file: &DatabaseFile) -> Result<(), StateStoreError> {
+    let Some(own) = file.store_id() else {
+        return Ok(());
+    };
+    if file.is_overwritten() {
+        return Err(file.lose_content());
+    }
+    // Torn while another process moves the log, perhaps; a checkpoint mends that.
+    let found = connect(file, Access::WithoutLog, Duration::ZERO)
+        .and_then(|mut connection| identity::store_id(&mut connection));
+    if !matches!(found, Ok(Some(found)) if found != own) {
+        return Ok(());
+    }
+    // Another process may have reverted and run the migrations, which makes another id.
+    let together = connect(file, Access::ReadOnly, CONTENT_WAIT)
+        .and_then(|mut connection| identity::store_id(&mut connection));
+    match together {
+        Ok(Some(together)) if together == own => Err(file.lose_content()),
+        Err(error) if is_broken(&error) => Err(file.lose_content()),
+        _ => Ok(()),
+    }
+}
+
+const CONTENT_WAIT: Duration = Duration::from_millis(100);
+
+/// Returns whether a database's pages don't fit together.
+fn is_broken(error: &StateStoreError) -> bool {
+    matches!(error, StateStoreError::DatabaseError(error)
+        if matches!(error.kind(), DatabaseFailure::Damaged | DatabaseFailure::NotADatabase))
+}
+
 fn foreign(reason: impl Into<String>) -> StateStoreError {
     StateStoreError::ForeignDatabase {
         reason: reason.into(),
@@ -266,7 +305,8 @@ fn migrate(connection: &mut SqliteConnection) -> Result<(), StateStoreError> {
     in_one_transaction(connection, "run", |connection| {
         // Again, under the lock: another process may have been faster, or newer.
         read(connection)?;
-        migrations::run_pending(connection).map_err(|source| failed("run", source))
+        migrations::run_pending(connection).map_err(|source| failed("run", source))?;
+        identity::mark_log(connection)
     })
 }
 
@@ -280,6 +320,10 @@ pub(super) fn revert_last(
     let mut connection = connect(file, Access::ReadWrite, busy_timeout)?;
     let mut seen = None;
     let result = in_one_transaction(&mut connection, "revert", |connection| {
+        // So that the log says whose it is.
+        if identity::store_id(connection)?.is_some() {
+            identity::mark_log(connection)?;
+        }
         let before = row_counts(connection)?;
         let last = read(connection)?.history().pop();
         let last = last.ok_or_else(|| failed("revert", "no migration is applied"))?;
@@ -299,6 +343,10 @@ pub(super) fn revert_last(
         seen = Some(revert);
         Err(failed("revert", "only a preview"))
     });
+    if keep {
+        // The first migration takes it along.
+        file.know_store(None);
+    }
     match seen {
         Some(revert) => Ok(revert),
         None => result,

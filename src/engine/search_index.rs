@@ -7,7 +7,9 @@ use diesel::connection::SimpleConnection;
 
 use super::connection::connect;
 use super::file::{Access, DatabaseFile};
+use super::identity::mark_log;
 use super::observer::CommitObservers;
+use super::schema;
 use crate::commit_notes::CommitNotes;
 use crate::error::{DatabaseFailure, StateStoreError};
 use crate::migrations;
@@ -30,6 +32,9 @@ const DROP: &str = "
     DROP TABLE IF EXISTS events_search_config;
     DROP VIEW IF EXISTS events_search_source;";
 
+/// Without it events that are purged stay in the index, which its own check doesn't miss.
+const TRIGGER: &str = "events_leave_search";
+
 /// `rank = 1` compares the index with the events too, not only with itself.
 const CHECK: &str =
     "INSERT INTO events_search (events_search, rank) VALUES ('integrity-check', 1);";
@@ -41,7 +46,7 @@ pub(super) fn rebuild(file: &DatabaseFile, busy_timeout: Duration) -> Result<(),
         connection.batch_execute(PARTS)?;
         connection.batch_execute(DROP)?;
         connection.batch_execute(&migrations::search_index())?;
-        Ok(())
+        mark_log(connection)
     })
 }
 
@@ -78,6 +83,11 @@ fn check_within(
     };
     for observer in observers {
         observer.before_commit(connection, &notes)?;
+    }
+    if !schema::has_trigger(connection, TRIGGER)? {
+        return Err(StateStoreError::SearchIndexDamaged {
+            cause: format!("the trigger {TRIGGER} is missing").into(),
+        });
     }
     let checked = connection.batch_execute(CHECK);
     checked.map_err(|error| match StateStoreError::from(error) {

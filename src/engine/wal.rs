@@ -19,6 +19,7 @@ use super::file::DatabaseFile;
 use super::options::StoreOptions;
 use super::pragma::{self, AUTOCHECKPOINT_PAGES, KEPT_WAL_BYTES, Role};
 use super::runtime::{catch_panic, current_or};
+use super::schema::refuse_foreign_content;
 use crate::error::StateStoreError;
 
 /// Pages in the log at which they are moved: SQLite's own default.
@@ -42,6 +43,8 @@ pub(super) struct Checkpointer {
     /// Bytes of a page in the log.
     frame_bytes: AtomicU64,
     is_running: AtomicBool,
+    /// Whether the log was moved since the last commit, so that the next may begin it again.
+    has_moved: AtomicBool,
     mover: Mutex<Mover>,
 }
 
@@ -63,6 +66,7 @@ impl Checkpointer {
             moved_at: AtomicU64::new(0),
             frame_bytes: AtomicU64::new(DEFAULT_PAGE_BYTES + FRAME_HEADER),
             is_running: AtomicBool::new(false),
+            has_moved: AtomicBool::new(false),
             mover: Mutex::new(Mover {
                 connection: None,
                 warn_at: KEPT_WAL_BYTES.min(options.wal_limit),
@@ -73,13 +77,15 @@ impl Checkpointer {
 
     /// Takes note of how many pages a commit left in the log; moves them where that is due, on the blocking pool.
     ///
-    /// Returns whether the log has begun again.
+    /// Returns whether the log has begun again, or may do so with the next commit.
     pub(super) fn record(self: &Arc<Self>, pages: u64) -> bool {
         let before = self.pages.swap(pages, Ordering::AcqRel);
-        let has_begun_again = pages < before;
-        if has_begun_again {
+        if pages < before {
             self.moved_at.store(0, Ordering::Release);
         }
+        let has_begun_again = pages < before
+            || pages >= u64::from(AUTOCHECKPOINT_PAGES)
+            || self.has_moved.swap(false, Ordering::AcqRel);
         let due = self.moved_at.load(Ordering::Acquire) + CHECKPOINT_PAGES;
         if pages < due || self.is_running.swap(true, Ordering::AcqRel) {
             return has_begun_again;
@@ -125,6 +131,7 @@ impl Checkpointer {
             // A log that isn't this file's any more is left alone.
             return Ok(());
         }
+        refuse_foreign_content(&self.file)?;
         let pages = self.pages.load(Ordering::Acquire);
         let moved_before = self.moved_at.swap(pages, Ordering::AcqRel);
         // Without this a log that is read all the time, by one short read after the other, would never begin again.
@@ -154,6 +161,7 @@ impl Checkpointer {
             // The next commit tries again.
             self.moved_at.store(moved_before, Ordering::Release);
         })?;
+        self.has_moved.store(true, Ordering::Release);
         if !is_held {
             return Ok(());
         }
@@ -182,10 +190,11 @@ impl Checkpointer {
     }
 
     /// Moves nothing from now on; waits for a checkpoint that runs. On a thread that may wait.
-    pub(super) fn close(&self) {
+    /// Returns the connection, to be closed.
+    pub(super) fn close(&self) -> Option<OwnConnection> {
         let mut mover = self.lock_mover();
         mover.is_closed = true;
-        mover.connection = None;
+        mover.connection.take()
     }
 
     fn lock_mover(&self) -> MutexGuard<'_, Mover> {
@@ -202,7 +211,12 @@ pub(super) fn free_log_space(
     let moved = pragma::checkpoint_passive(connection)
         .and_then(|_| pragma::checkpoint_truncate(connection));
     pragma::set_busy_timeout(connection, busy_timeout)?;
-    moved.map(drop)
+    if moved?.is_blocked {
+        return Err(StateStoreError::Busy {
+            operation: "checkpoint",
+        });
+    }
+    Ok(())
 }
 
 /// The longest that closing waits for a reader or writer of another process.

@@ -111,6 +111,13 @@ impl DatabaseError {
         }
     }
 
+    /// Returns whether SQLite said it, and not the operating system.
+    pub(crate) fn is_of_sqlite(&self) -> bool {
+        self.cause
+            .to_string()
+            .starts_with("unable to open database file")
+    }
+
     pub(crate) fn into_inner(self) -> Source {
         self.cause
     }

@@ -215,7 +215,7 @@ pub enum StateStoreError {
     /// The file isn't at its path any more, or another one is: it was deleted, renamed or replaced while it was open. What
     /// the call wrote is in a file that nobody finds by this path. The store refuses every further call.
     #[error(
-        "committed in a file that is no longer at its path {}: it was deleted, renamed or replaced while it was open; put it back, or open the store again", path.display()
+        "committed in a file that is no longer at its path {}: it was deleted, renamed or replaced while it was open; open the store again", path.display()
     )]
     DatabaseMoved {
         /// The path at which the file was opened.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use descartes_state::error::ErrorKind;
-use descartes_state::{OpenMode, SqliteStateStore, StoreOptions};
+use descartes_state::{OpenMode, SqliteStateStore, StateStoreError, StoreOptions};
 
 use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state_testing::{TestResult, agent, connect, event};
@@ -35,10 +35,7 @@ async fn killed(directory: &Path, name: &str) -> Result<PathBuf, Box<dyn std::er
     Ok(left)
 }
 
-async fn opened(
-    path: &Path,
-    mode: OpenMode,
-) -> Result<SqliteStateStore, descartes_state::StateStoreError> {
+async fn opened(path: &Path, mode: OpenMode) -> Result<SqliteStateStore, StateStoreError> {
     let store = SqliteStateStore::open(path, StoreOptions::default().mode(mode)).await?;
     store.initialize().await?;
     Ok(store)
@@ -122,5 +119,52 @@ async fn every_store_has_an_id_of_its_own_that_stays() -> TestResult {
     assert_ne!(first, second);
     one.initialize().await?;
     assert_eq!(id(one.path()), first);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_says_whose_it_is_whatever_was_written_into_it_alone() -> TestResult {
+    type Write = for<'a> fn(
+        &'a SqliteStateStore,
+    ) -> std::pin::Pin<
+        Box<dyn Future<Output = Result<(), StateStoreError>> + 'a>,
+    >;
+    let writes: &[(&str, Write)] = &[
+        ("a rebuilt index", |store| {
+            Box::pin(async { store.events().rebuild_search().await })
+        }),
+        ("a reverted migration", |store| {
+            Box::pin(async { store.migrations().revert().await.map(drop) })
+        }),
+        ("one save", |store| {
+            Box::pin(async { store.save_agent_state(&agent("one")).await })
+        }),
+    ];
+    for (what, write) in writes {
+        let directory = tempfile::tempdir()?;
+        let other = killed(directory.path(), "other").await?;
+        fs::remove_file(beside(&other, "-wal"))?;
+        let live = directory.path().join("live.db");
+        let store = SqliteStateStore::new(&live, false).await?;
+        store.initialize().await?;
+        for number in 0..20 {
+            store.events().append(&event(&format!("{number}"))).await?;
+        }
+        store.close().await?;
+        // From here on its log holds only this.
+        let store = SqliteStateStore::new(&live, false).await?;
+        store.initialize().await?;
+        write(&store).await?;
+        let left = directory.path().join("left.db");
+        fs::copy(&other, &left)?;
+        fs::copy(beside(&live, "-wal"), beside(&left, "-wal"))?;
+        let log = fs::read(beside(&left, "-wal"))?;
+        assert!(!log.is_empty(), "{what}");
+        let opened = opened(&left, OpenMode::Existing).await;
+        let kind = opened.err().map(|error| error.kind());
+        assert_eq!(kind, Some(ErrorKind::ForeignWal), "{what}");
+        assert_eq!(fs::read(beside(&left, "-wal"))?, log, "{what}");
+        store.close().await?;
+    }
     Ok(())
 }

@@ -9,7 +9,8 @@ use descartes_state::error::ErrorKind;
 use descartes_state::{Durability, SqliteStateStore, StateStoreError, StoreOptions};
 
 use descartes_state_testing::{
-    DEADLINE, TestResult, agent, assert_intact, connect, event, numbered_event, open, quick,
+    DEADLINE, TestResult, agent, assert_intact, connect, connect_patiently, event, lines,
+    numbered_event, open, quick,
 };
 
 /// What may befall an open file, by the path of the database.
@@ -52,6 +53,9 @@ const MOVES: &[(&str, Befalls)] = &[
     }),
     ("its log deleted", |path| {
         fs::remove_file(beside(path, "-wal"))
+    }),
+    ("the index of its log deleted", |path| {
+        fs::remove_file(beside(path, "-shm"))
     }),
     ("its log replaced", |path| {
         fs::remove_file(beside(path, "-wal"))?;
@@ -197,5 +201,61 @@ async fn a_file_with_two_names_is_refused_unless_that_is_allowed() -> TestResult
     let options = StoreOptions::default().allow_hard_links(true);
     let allowed = SqliteStateStore::open(&path, options).await?;
     assert!(allowed.agents().get("a").await?.is_some());
+    Ok(())
+}
+
+/// Waits until files were looked at long enough ago that they are looked at before a commit too.
+fn a_moment_later() {
+    let since = std::time::Instant::now();
+    while since.elapsed() < std::time::Duration::from_millis(2) {
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn without_the_index_of_its_log_nothing_is_written_beside_a_process_that_has_another()
+-> TestResult {
+    let (_directory, store) = in_a_directory(StoreOptions::default()).await?;
+    fs::remove_file(beside(store.path(), "-shm"))?;
+    a_moment_later();
+    // Another process would make an index of its own now, and write at the same place of the log.
+    is_moved(store.agents().save(&agent("after")).await, "deleted");
+    let path = store.path().to_owned();
+    is_moved(store.close().await, "closed");
+    assert_eq!(
+        lines(
+            &mut connect_patiently(&path),
+            "SELECT agent_id AS line FROM agent_states"
+        ),
+        ["before"]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_copy_of_another_store_put_over_the_open_file_is_not_mixed_with_its_log() -> TestResult {
+    let (directory, store) = in_a_directory(StoreOptions::default()).await?;
+    let other = directory.path().join("other.db");
+    let others = SqliteStateStore::new(&other, false).await?;
+    others.initialize().await?;
+    others.agents().save(&agent("other")).await?;
+    others.close().await?;
+    let path = store.path().to_owned();
+    fs::copy(&other, &path)?;
+    store.agents().save(&agent("after")).await.ok();
+    let closed = store.close().await;
+    is_moved(closed, "closed");
+    // The log is left beside it, and the next who opens the file hears whose it is; without the log it is the copy.
+    let opened = SqliteStateStore::new(&path, false)
+        .await?
+        .initialize()
+        .await;
+    assert_eq!(
+        opened.err().map(|error| error.kind()),
+        Some(ErrorKind::ForeignWal)
+    );
+    fs::remove_file(beside(&path, "-wal"))?;
+    fs::remove_file(beside(&path, "-shm"))?;
+    assert_eq!(fs::read(&path)?, fs::read(&other)?);
     Ok(())
 }

@@ -134,6 +134,7 @@ impl Database {
                 checkpointer,
                 readers: Arc::new(Readers::new(&file, options, timeout)),
                 pool: pool.clone(),
+                file: file.clone(),
                 directory: Mutex::new(directory),
             }),
             file,
@@ -219,7 +220,8 @@ impl Database {
                 .preparing
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            schema::prepare(&database.file, mode, database.busy_timeout)?;
+            schema::prepare(&database.file, mode, database.busy_timeout)
+                .map_err(|error| database.file.explain(error))?;
             database.is_ready.store(true, Ordering::Release);
             Ok(())
         })
@@ -247,7 +249,7 @@ impl Database {
     ) -> Result<T, StateStoreError> {
         let error = match result {
             Ok(value) => return Ok(value),
-            Err(error) => error,
+            Err(error) => self.file.explain(error),
         };
         match &error {
             StateStoreError::NotInitialized { .. } | StateStoreError::NewerDatabase { .. } => {
@@ -272,8 +274,11 @@ impl Database {
     }
 
     pub(super) async fn schema(self: &Arc<Self>) -> Result<Schema, StateStoreError> {
-        self.blocking(|database| schema::inspect(&database.file, database.busy_timeout))
-            .await
+        self.blocking(|database| {
+            schema::inspect(&database.file, database.busy_timeout)
+                .map_err(|error| database.file.explain(error))
+        })
+        .await
     }
 
     /// Reverts the last migration, or only shows what would go; through the writer, so that no write of this process waits
@@ -325,16 +330,20 @@ impl Database {
         connections.readers.settle().await;
         let checkpointer = Arc::clone(&connections.checkpointer);
         // Without a runtime nothing is being moved.
-        let _settled = self
-            .blocking(move |_| {
+        let content = self
+            .blocking(move |database| {
                 checkpointer.settle();
-                Ok(())
+                schema::refuse_foreign_content(&database.file)
             })
             .await;
         // One that was dropped may be closing the connections now: the writer must not open another.
         let is_closing = self.is_closing.load(Ordering::Acquire);
         // The log may be another file's by now.
-        let place = self.file.check_place();
+        let place = match content {
+            Err(moved @ StateStoreError::DatabaseMoved { .. }) => Err(moved),
+            // Without a runtime nobody could look.
+            _ => self.file.check_place(),
+        };
         let checkpointed = if self.is_ready.load(Ordering::Acquire)
             && !is_closing
             && place.is_ok()

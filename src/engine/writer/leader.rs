@@ -9,16 +9,17 @@ use tokio::runtime::Handle;
 use super::group::{Ended, begin_within, in_transaction, part, without_transaction};
 use super::queue::WriteQueue;
 use super::request::{WriteGroup, WriteKind};
+use super::turn::wait_for_turn;
 use crate::commit_notes::CommitNotes;
 use crate::engine::adaptive::{ArrivalPredictor, LatencyPredictor};
 use crate::engine::blocking::spawn_surely;
 use crate::engine::connection::OwnConnection;
 use crate::engine::file::DatabaseFile;
-use crate::engine::identity::settle;
+use crate::engine::identity::{settle, store_id};
 use crate::engine::observer::CommitObservers;
 use crate::engine::pragma::Role;
 use crate::engine::runtime::catch_panic;
-use crate::engine::transaction::{begin, rollback};
+use crate::engine::transaction::rollback;
 use crate::engine::turnstile::{Pass, Passage, Turnstile};
 use crate::engine::wal::{Checkpointer, free_log_space, wal_pages};
 use crate::error::{ErrorKind, StateStoreError};
@@ -74,8 +75,8 @@ pub(super) struct Leader {
 
 /// Waiting for callers takes no longer than this part of the last transaction, and no longer than this.
 const GATHERING_SHARE: u32 = 8;
-/// How long the leader waits for its turn among processes before it looks whether anybody writes at all.
-const MOMENT: Duration = Duration::from_millis(50);
+/// The wait for SQLite's lock in this process's turn from which on others are suspected to take no turns.
+const FOREIGN_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_GATHERING: Duration = Duration::from_millis(5);
 
 /// Where the leader is, and so what becomes of the queue if it is dropped.
@@ -173,7 +174,17 @@ impl Leader {
             {
                 return self.give_up(&error);
             }
-            let passed = self.wait_for_pass();
+            let passed = match &mut self.connection {
+                Some(connection) => {
+                    let Context {
+                        turnstile,
+                        busy_timeout,
+                        ..
+                    } = &*self.context;
+                    wait_for_turn(turnstile, *busy_timeout, connection)
+                }
+                None => continue,
+            };
             let (turn, answers) = self.take_turn(true, passed);
             if turn == Turn::Broken {
                 answers.send();
@@ -236,36 +247,9 @@ impl Leader {
         let connection = catch_panic(|| OwnConnection::open(file, *role, *busy_timeout))
             .map_err(|error| error.during("open"))?;
         self.context.turnstile.open(file.path());
+        let mut connection = connection;
+        file.know_store(connection.run(true, store_id).unwrap_or_default());
         Ok(connection)
-    }
-
-    /// Waits for this process's turn among those that write. Returns how long it may still wait for SQLite's lock.
-    fn wait_for_pass(&mut self) -> (Pass, Duration) {
-        let context = Arc::clone(&self.context);
-        let started = Instant::now();
-        loop {
-            let passage = context.turnstile.pass_within(MOMENT);
-            let left = context.busy_timeout.saturating_sub(started.elapsed());
-            match passage {
-                Passage::Open(pass) => return (pass, left),
-                // Who has the turn and does not write may have been stopped.
-                Passage::Closed if !left.is_zero() && !self.is_lock_free() => {}
-                Passage::Closed | Passage::Stalled => {
-                    return (context.turnstile.leave_line(), left);
-                }
-            }
-        }
-    }
-
-    fn is_lock_free(&mut self) -> bool {
-        self.connection.as_mut().is_some_and(|connection| {
-            let begun = connection.run(false, |connection| {
-                catch_panic(|| begin(connection, "BEGIN IMMEDIATE"))?;
-                rollback(connection);
-                Ok(())
-            });
-            begun.is_ok()
-        })
     }
 
     /// Answers those who shared a commit, and lets them come back for the next; while they do so at once, it is shared by
@@ -307,11 +291,21 @@ impl Leader {
         } else {
             connection.run(false, |connection| begin_within(connection, patience))
         };
-        if pass.is_real() && started.elapsed() > MOMENT {
+        if pass.is_real() && started.elapsed() > FOREIGN_WAIT {
             context
                 .turnstile
                 .warn("another program holds the database's lock without taking turns");
         }
+        let begun = match begun {
+            Ok(()) if kind != WriteKind::OutsideTransaction => {
+                let checked = connection.check_log(&context.file);
+                if checked.is_err() {
+                    let _rolled_back = connection.run(false, |connection| Ok(rollback(connection)));
+                }
+                checked
+            }
+            begun => begun,
+        };
         // What a caller runs may meet locks of its own.
         let ended = match begun {
             Ok(()) => connection.run(may_wait && kind.is_exclusive(), |connection| {

@@ -17,6 +17,7 @@ mod leader;
 mod queue;
 mod request;
 mod room;
+mod turn;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -138,7 +138,13 @@ async fn a_statement_is_prepared_once_however_often_it_runs() {
         write_everything(&store, round).await;
     }
     let more = taken();
-    assert_eq!(more.prepared, [""; 0], "prepared again");
+    // Before each checkpoint a fresh connection looks whose the file is.
+    let again: Vec<_> = more
+        .prepared
+        .iter()
+        .filter(|sql| !sql.contains("store_identity"))
+        .collect();
+    assert!(again.is_empty(), "prepared again: {again:#?}");
     // What ran and isn't in the cache was prepared at each run.
     let uncached = more.ran.difference(&distinct);
     // Once each time that the log begins again.

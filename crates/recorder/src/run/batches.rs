@@ -373,11 +373,18 @@ impl Recorder {
     }
 
     /// Moves the log into the file, so that one file holds the run; every write was on disk before.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close(&mut self) {
         // A store that failed may be locked still: closing would only wait for it once more.
-        if self.tally.is_end_recorded {
-            // Nothing is lost if it fails: whoever opens the file next moves the log.
-            let _closed = timeout(self.patience.after_end, self.store.close()).await;
+        if !self.tally.is_end_recorded {
+            return;
+        }
+        // Nothing is lost if it fails, since whoever opens the file next moves the log; but in a file that is another
+        // store's by now, nobody finds any of it.
+        if let Ok(Err(error)) = timeout(self.patience.after_end, self.store.close()).await
+            && is_final(&error)
+        {
+            self.tally.is_end_recorded = false;
+            self.tally.failure = Some(error.to_string());
         }
     }
 
