@@ -34,7 +34,10 @@ pub(crate) fn searchable(text: &str) -> Option<String> {
 
 /// Returns whether the tokenizer takes the character for a part of a word.
 pub(crate) fn is_word_character(character: char) -> bool {
-    character.is_alphanumeric() || is_symbol(character)
+    character.is_ascii_alphanumeric()
+        || !character.is_ascii()
+            && character != char::REPLACEMENT_CHARACTER
+            && (character.is_alphanumeric() || is_symbol(character))
 }
 
 /// One look at each byte, which is all that plain English costs.
@@ -216,6 +219,8 @@ impl Reading {
             '\u{300}'..='\u{36f}' => Self::Letter,
             // Lines, blocks, braille.
             '\u{2500}'..='\u{259f}' | '\u{2800}'..='\u{28ff}' => Self::Drawing,
+            // What stands for bytes that are no text: in a picture that would be every second word.
+            char::REPLACEMENT_CHARACTER => Self::Drawing,
             _ if character.is_ascii_alphanumeric() => Self::Letter,
             _ if character.is_ascii() => Self::Gap,
             _ if is_symbol(character) => Self::Single,
@@ -301,8 +306,12 @@ fn spaced(text: &str) -> String {
     let mut words = Words::default();
     let mut run = String::new();
     for character in text.chars() {
-        let is_letter = !character.is_ascii() && character.is_alphanumeric();
-        if is_letter || unicode_normalization::char::is_combining_mark(character) {
+        // The most common two need no table.
+        let is_known = character.is_ascii() || character == char::REPLACEMENT_CHARACTER;
+        if !is_known
+            && (character.is_alphanumeric()
+                || unicode_normalization::char::is_combining_mark(character))
+        {
             run.push(character);
             continue;
         }

@@ -12,6 +12,10 @@ use descartes_state::{Cursor, Limits, Revision, SessionStatus, TaskStatus};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
+/// The settings that may come from the environment.
+pub(crate) const DATABASE: &str = "DESCARTES_STATE_DB";
+pub(crate) const PREFIX: &str = "DESCARTES_STATE_PREFIX";
+
 /// Paragraphs are single lines: clap breaks them. Lists are broken here, so that they fit into 80 columns.
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -96,7 +100,7 @@ pub(crate) struct Common {
         long,
         global = true,
         value_name = "FILE",
-        env = "DESCARTES_STATE_DB",
+        env = DATABASE,
         default_value = "data/agent_state.db"
     )]
     pub(crate) db: PathBuf,
@@ -104,7 +108,7 @@ pub(crate) struct Common {
     #[arg(
         long,
         global = true,
-        env = "DESCARTES_STATE_PREFIX",
+        env = PREFIX,
         default_value = "",
         hide_default_value = true
     )]
@@ -358,6 +362,14 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
         .map(str::trim)
         .take_while(|line| !line.is_empty())
         .collect();
-    let message = format!("{} (see descartes-state --help)", reason.join(" "));
+    // clap says of an empty variable that the option has no value.
+    let is_unset = std::env::var_os(DATABASE).is_some_and(|path| path.is_empty());
+    let message = if is_unset && error.kind() == ErrorKind::InvalidValue {
+        format!(
+            "{DATABASE} in the environment is empty: unset it, or name a file there or with --db"
+        )
+    } else {
+        format!("{} (see descartes-state --help)", reason.join(" "))
+    };
     Output::new(is_json, false).failure(&Failure::new(Kind::Usage, message))
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, and the exit code that says so.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
@@ -91,6 +92,14 @@ impl Failure {
             return Self::new(Kind::NoStore, message);
         }
         error.into()
+    }
+
+    /// Names the variable that a setting came from, where it is in the environment.
+    pub(crate) fn named(mut self, variable: &str, value: impl AsRef<OsStr>) -> Self {
+        if std::env::var_os(variable).is_some_and(|set| set == value.as_ref()) {
+            self.message = format!("{} (from {variable} in the environment)", self.message);
+        }
+        self
     }
 
     /// Returns the same failure, where it means that a run can't be recorded.

@@ -11,7 +11,7 @@ mod snapshots;
 use descartes_state::{OpenMode, PageRequest, SqliteStateStore, StoreOptions, page::Order};
 
 use crate::arguments::{
-    AgentsVerb, Arguments, Common, MigrateVerb, SearchArguments, SearchVerb, SessionsVerb,
+    self, AgentsVerb, Arguments, Common, MigrateVerb, SearchArguments, SearchVerb, SessionsVerb,
     SnapshotsVerb, TasksVerb, Verb,
 };
 use crate::failure::{Failure, Kind};
@@ -117,8 +117,12 @@ fn is_reading(verb: &Verb) -> bool {
 async fn open_with(common: &Common, options: StoreOptions) -> Result<SqliteStateStore, Failure> {
     let store = SqliteStateStore::open(&common.db, options)
         .await
-        .map_err(|error| Failure::opening(error, &common.db))?;
-    Ok(store.try_with_prefix(&common.prefix)?)
+        .map_err(|error| {
+            Failure::opening(error, &common.db).named(arguments::DATABASE, &common.db)
+        })?;
+    store
+        .try_with_prefix(&common.prefix)
+        .map_err(|error| Failure::from(error).named(arguments::PREFIX, &common.prefix))
 }
 
 fn page(common: &Common) -> PageRequest {

@@ -3,6 +3,8 @@
 use descartes_state::serde_json::json;
 use descartes_state::{ChangeIf, Revision, SnapshotFilter, SnapshotOptions};
 
+use descartes_state::{AgentRecord, SnapshotRecord, StateStoreError, Transaction, TransitionDraft};
+
 use super::View;
 use crate::failure::Failure;
 
@@ -46,8 +48,16 @@ pub(super) async fn restore(
     let (revision, snapshot) = view
         .store
         .transact(move |tx| {
+            let snapshot = tx.snapshots().get(&wanted)?;
+            let before = match &snapshot {
+                Some(snapshot) => tx.agents().get(&snapshot.agent_id)?,
+                None => None,
+            };
             let revision = tx.snapshots().restore(&wanted, condition)?;
-            Ok((revision, tx.snapshots().get(&wanted)?))
+            if let Some(snapshot) = &snapshot {
+                record(tx, before, snapshot)?;
+            }
+            Ok((revision, snapshot))
         })
         .await?;
     let snapshot = snapshot.ok_or_else(|| Failure::not_found("snapshot", id))?;
@@ -56,4 +66,24 @@ pub(super) async fn restore(
         json!({ "snapshot_id": id, "agent_id": agent, "status": status, "revision": revision });
     let sentence = format!("agent {agent:?} is as snapshot {id} has it: {status}");
     view.output.done(&sentence, &done)
+}
+
+/// Records in the history that the agent went back to a snapshot.
+fn record(
+    tx: &mut Transaction<'_>,
+    before: Option<AgentRecord>,
+    snapshot: &SnapshotRecord,
+) -> Result<(), StateStoreError> {
+    let (state, status) = before.map_or_else(
+        || ("{}".to_owned(), None),
+        |before| (before.state.state_data, Some(before.state.status)),
+    );
+    let draft = TransitionDraft::new(&snapshot.agent_id, state, &snapshot.state_data)
+        .reason(format!("restored from snapshot {}", snapshot.id))
+        .metadata(json!({
+            "snapshot_id": snapshot.id,
+            "status_before": status,
+            "status_after": snapshot.status,
+        }));
+    tx.transitions().record(&draft).map(drop)
 }

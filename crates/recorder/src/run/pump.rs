@@ -14,6 +14,8 @@ const CHUNK: usize = 64 * 1024;
 const WAITING_LINES: usize = 4096;
 /// The most bytes that wait for the recorder or the store, if one line isn't longer.
 const WAITING_BYTES: u32 = 16 * 1024 * 1024;
+/// How many times its size a line takes in memory that isn't UTF-8.
+const RAW_COPIES: usize = 5;
 /// What a line takes in memory beside its own bytes, once it is an event.
 pub(super) const EVENT_BYTES: usize = 1024;
 
@@ -43,7 +45,14 @@ impl Queue {
     }
 
     async fn put(&self, line: Line) {
-        let bytes = u32::try_from(line.bytes.len() + EVENT_BYTES).unwrap_or(u32::MAX);
+        // What isn't text is kept as text and as digits too.
+        let copies = if std::str::from_utf8(&line.bytes).is_ok() {
+            1
+        } else {
+            RAW_COPIES
+        };
+        let bytes = copies * line.bytes.len() + EVENT_BYTES;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let bytes = bytes.min(self.capacity);
         // Neither is ever closed while a pump runs: the recorder takes lines to the end, also those that it can't keep.
         if let Ok(room) = Arc::clone(&self.bytes).acquire_many_owned(bytes).await {

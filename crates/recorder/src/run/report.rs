@@ -77,10 +77,30 @@ impl fmt::Display for Notice {
 /// Returns the text of a runner's error, with what the operating system answered.
 #[must_use]
 pub fn whole_text(error: &RunnerError) -> String {
-    match std::error::Error::source(error) {
+    let text = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
+    };
+    shortened(text)
+}
+
+/// The most bytes of a reason: a program's name may have any number.
+const REASON: usize = 2000;
+
+/// Cuts the middle out of a text that is too long: its end says most.
+fn shortened(text: String) -> String {
+    if text.len() <= REASON {
+        return text;
     }
+    let mut begin = REASON / 2;
+    while !text.is_char_boundary(begin) {
+        begin -= 1;
+    }
+    let mut end = text.len() - REASON / 2;
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    format!("{} … {}", &text[..begin], &text[end..])
 }
 
 /// What became of a run.
