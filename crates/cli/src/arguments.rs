@@ -12,6 +12,9 @@ use descartes_state::{Cursor, Limits, Revision, SessionStatus, TaskStatus};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
+/// The one argument with which this program reads its input to nowhere: for output that others hold open when a run ends.
+pub(crate) const READ_TO_NOWHERE: &str = "--read-to-nowhere";
+
 /// The settings that may come from the environment.
 pub(crate) const DATABASE: &str = "DESCARTES_STATE_DB";
 pub(crate) const PREFIX: &str = "DESCARTES_STATE_PREFIX";
@@ -223,6 +226,9 @@ pub(crate) struct RunArguments {
     /// Bytes of lines that are kept in memory while the store can't be written
     #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024 * 1024, hide_default_value = true)]
     pub(crate) buffer: usize,
+    /// How long output is taken after the command's exit, where others hold it open; `forever` for as long as they do
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = linger)]
+    pub(crate) linger: Linger,
     /// How long the command may go on after a signal
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) grace: Duration,
@@ -331,6 +337,17 @@ fn name(text: &str) -> Result<String, String> {
     } else {
         Ok(text.to_owned())
     }
+}
+
+/// How long output is taken after the command's exit; `None` is for ever.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Linger(pub(crate) Option<Duration>);
+
+fn linger(text: &str) -> Result<Linger, &'static str> {
+    if text == "forever" {
+        return Ok(Linger(None));
+    }
+    seconds(text).map(|time| Linger(Some(time)))
 }
 
 fn seconds(text: &str) -> Result<Duration, &'static str> {

@@ -1,5 +1,6 @@
 //! `run`: records a command, and says at its end what was kept.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use descartes_state::serde_json::json;
 use descartes_state_recorder::run::{Notice, RecordError, Report, Run, RunOptions, Signals};
 
 use super::open;
-use crate::arguments::{Common, RunArguments};
+use crate::arguments::{Common, READ_TO_NOWHERE, RunArguments};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
@@ -85,8 +86,19 @@ fn options(wanted: &RunArguments, patience: Duration) -> Result<RunOptions, Fail
         .jsonl(wanted.jsonl)
         .line_limit(wanted.line_limit)
         .buffer(wanted.buffer)
+        .linger(wanted.linger.0)
+        .reader_to_nowhere(reader_to_nowhere())
         .patience(patience)
         .grace(wanted.grace))
+}
+
+/// Returns the command of this program that reads its input to nowhere.
+fn reader_to_nowhere() -> Vec<OsString> {
+    // Without its own path nobody reads on.
+    let program = std::env::current_exe().ok();
+    program
+        .map(|program| vec![program.into_os_string(), READ_TO_NOWHERE.into()])
+        .unwrap_or_default()
 }
 
 /// Says what can't wait for the end of the run.
@@ -118,6 +130,7 @@ fn show(report: &Report, output: Output, database: &Path) {
             "events": report.events,
             "transitions": report.transitions,
             "named_sessions": report.named_sessions,
+            "held_by": report.held_by,
             "late_events": report.late_events,
             "lost_events": report.lost_events,
             "end_recorded": report.is_end_recorded,

@@ -11,6 +11,7 @@
 mod failing;
 mod interrupt;
 mod jsonl;
+mod lingering;
 mod migrating;
 mod reading;
 mod recording;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::life::Exited;
 use super::pump::{EVENT_BYTES, Queued};
 use crate::entries::{Entries, EntryReader};
 
@@ -17,6 +18,8 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Batch {
     pub(super) entries: Arc<Entries>,
     bytes: usize,
+    /// That the command has exited, after these lines.
+    pub(super) exited: Option<Exited>,
     /// Whether its lines came, or were tried, while the store failed.
     pub(super) is_late: bool,
     /// The room in the queue stays taken until the lines are kept, so that a command that is faster than the store waits.
@@ -25,7 +28,7 @@ pub(super) struct Batch {
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.entries.events() >= BATCH_LINES || self.bytes >= BATCH_BYTES
+        self.exited.is_some() || self.entries.events() >= BATCH_LINES || self.bytes >= BATCH_BYTES
     }
 }
 
@@ -60,6 +63,15 @@ impl Backlog {
         if holds_room {
             batch.rooms.push(room);
         }
+    }
+
+    /// Adds that the command has exited, after all the lines that have come.
+    pub(super) fn add_exit(&mut self, exited: Exited, is_late: bool) {
+        self.batches.push_back(Batch {
+            exited: Some(exited),
+            is_late,
+            ..Batch::default()
+        });
     }
 
     /// Takes the oldest batch out, to be written.

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use descartes_state::error::ErrorKind;
 use descartes_state::serde_json::json;
-use descartes_state::{Limits, SqliteStateStore, StateStoreError};
-use tokio::sync::mpsc;
+use descartes_state::uuid::Uuid;
+use descartes_state::{Limits, SqliteStateStore, StateStoreError, new_id};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Notify;
 use super::backlog::{Backlog, Batch};
-use super::life::{End, EndIds, Ended, Life, Started};
+use super::life::{End, Ended, Exited, Life, Started};
 use super::pump::Queued;
 use super::report::Notice;
 use crate::entries::{EntryReader, Refused};
@@ -63,7 +64,9 @@ pub(super) struct Recorder {
     started: Option<Started>,
     /// The agent's last recorded status, and its state then.
     last: (&'static str, String),
-    end_ids: EndIds,
+    /// Of the transition of the command's exit.
+    exit_id: Uuid,
+    is_exit_recorded: bool,
     trouble: Trouble,
     pub(super) tally: Tally,
 }
@@ -101,7 +104,8 @@ impl Recorder {
         let reader = EntryReader::new(&life.agent_id, &life.session_id, is_jsonl, store.limits());
         Self {
             last: ("idle", life.state("idle", &[])),
-            end_ids: EndIds::new(),
+            exit_id: new_id(),
+            is_exit_recorded: false,
             store,
             notify,
             reader,
@@ -124,6 +128,7 @@ impl Recorder {
         mut self,
         pid: Option<u32>,
         mut queue: mpsc::Receiver<Queued>,
+        mut exits: oneshot::Receiver<Ended>,
     ) -> Self {
         let running = self.life.state("running", &[("pid", json!(pid))]);
         self.started = Some(Started::new(running.clone(), pid));
@@ -132,6 +137,7 @@ impl Recorder {
         let mut gathered_since = None;
         // When the lines have ended, what is left is tried until then.
         let mut deadline = None;
+        let mut may_exit = true;
         loop {
             if writing.is_none() && self.is_due(gathered_since, deadline.is_some()) {
                 gathered_since = None;
@@ -155,6 +161,12 @@ impl Recorder {
                 (job, result) = finished(&mut writing) => {
                     writing = None;
                     self.take_note(job, result);
+                }
+                exit = &mut exits, if may_exit => {
+                    may_exit = false;
+                    if let Ok(ended) = exit {
+                        self.add_exit(ended);
+                    }
                 }
                 line = queue.recv(), if deadline.is_none() => match line {
                     Some(line) => {
@@ -208,8 +220,15 @@ impl Recorder {
                     written.await.map(|()| Refused::default())
                 }
                 Job::Batch(batch) => {
-                    let entries = Arc::clone(&batch.entries);
-                    match store.transact(move |tx| entries.write(tx)).await {
+                    let (entries, exited) = (Arc::clone(&batch.entries), batch.exited.clone());
+                    let write = store.transact(move |tx| {
+                        entries.write(tx)?;
+                        match &exited {
+                            Some(exited) => life.exited(tx, exited),
+                            None => Ok(()),
+                        }
+                    });
+                    match write.await {
                         // One of them can never be written: the others are.
                         Err(error) if is_of_content(&error) => {
                             let entries = Arc::clone(&batch.entries);
@@ -230,7 +249,13 @@ impl Recorder {
                 self.trouble.retry = None;
                 match job {
                     Job::Started(_) => self.tally.transitions += 1,
-                    Job::Batch(batch) => self.count(&batch, &refused),
+                    Job::Batch(batch) => {
+                        if batch.exited.is_some() {
+                            self.is_exit_recorded = true;
+                            self.tally.transitions += 1;
+                        }
+                        self.count(&batch, &refused);
+                    }
                 }
                 if self.trouble.has_been_told && self.backlog.is_empty() {
                     self.trouble.has_been_told = false;
@@ -296,6 +321,22 @@ impl Recorder {
         self.backlog.add(line, &mut self.reader, !is_troubled);
     }
 
+    /// Takes note of the command's exit, which is to be written when it happens, whoever holds its output open.
+    fn add_exit(&mut self, ended: Ended) {
+        if self.trouble.is_final {
+            return;
+        }
+        let exited = Exited {
+            ended,
+            lost: self.tally.lost,
+            before: self.last.clone(),
+            has_own_state: self.reader.has_own_state(),
+            id: self.exit_id,
+        };
+        let is_late = self.trouble.retry.is_some();
+        self.backlog.add_exit(exited, is_late);
+    }
+
     fn lose(&mut self, events: u64) {
         self.tally.lost += events;
         if events > 0 && !self.trouble.has_told_of_loss {
@@ -332,13 +373,15 @@ impl Recorder {
     /// Records the end, and tries for a while; returns the id of the snapshot.
     pub(super) async fn end(&mut self, ended: &Ended) -> Option<String> {
         let end = Arc::new(End {
-            ended: ended.clone(),
-            lost: self.tally.lost,
-            has_own_state: self.reader.has_own_state(),
+            exited: Exited {
+                ended: ended.clone(),
+                lost: self.tally.lost,
+                has_own_state: self.reader.has_own_state(),
+                before: self.last.clone(),
+                id: self.exit_id,
+            },
             sessions: self.reader.sessions(),
             agents: self.reader.agents(),
-            before: self.last.clone(),
-            ids: self.end_ids,
         });
         let deadline = Instant::now() + self.patience.after_end;
         let [mut pause, longest] = PAUSES;
@@ -346,7 +389,7 @@ impl Recorder {
             let (life, end) = (self.life.clone(), Arc::clone(&end));
             match self.store.transact(move |tx| life.end(tx, &end)).await {
                 Ok(snapshot) => {
-                    self.tally.transitions += 1;
+                    self.tally.transitions += u64::from(!self.is_exit_recorded);
                     self.tally.is_end_recorded = true;
                     return Some(snapshot);
                 }

@@ -90,34 +90,27 @@ impl Started {
     }
 }
 
-/// By what a run's end is known where it is written a second time.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EndIds {
-    transition: Uuid,
-}
-
-impl EndIds {
-    pub(super) fn new() -> Self {
-        Self {
-            transition: new_id(),
-        }
-    }
-}
-
-/// What the end of a run leaves to write.
+/// That the command has exited.
 #[derive(Debug, Clone)]
-pub(super) struct End {
+pub(super) struct Exited {
     pub(super) ended: Ended,
     /// Lines that the store failed to keep.
     pub(super) lost: u64,
     /// A line set a state of the agent's own, which stays.
     pub(super) has_own_state: bool,
+    /// The agent's last recorded status, and its state then.
+    pub(super) before: (&'static str, String),
+    /// Of the transition.
+    pub(super) id: Uuid,
+}
+
+/// What the end of a run leaves to write.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) exited: Exited,
     /// The sessions and agents that lines named.
     pub(super) sessions: Vec<String>,
     pub(super) agents: Vec<String>,
-    /// The agent's last recorded status, and its state then.
-    pub(super) before: (&'static str, String),
-    pub(super) ids: EndIds,
 }
 
 impl Life {
@@ -170,33 +163,51 @@ impl Life {
         self.save(tx, "running", Some(&started.running))
     }
 
-    /// Records that the command has ended: the last transition, a snapshot of the state, and the end of every session.
+    /// Records that the command has exited: the last transition, and the agent's status and state.
+    pub(super) fn exited(
+        &self,
+        tx: &mut Transaction<'_>,
+        exited: &Exited,
+    ) -> Result<(), StateStoreError> {
+        let Ended {
+            status, reason, at, ..
+        } = &exited.ended;
+        let state = self.final_state(exited);
+        if tx.transitions().get(&exited.id)?.is_none() {
+            let (status_before, before) = &exited.before;
+            let draft = self.draft(before, &state, reason, [status_before, status.as_str()]);
+            let draft = draft.id(exited.id).timestamp(*at);
+            tx.transitions().record(&draft)?;
+        }
+        let state = (!exited.has_own_state).then_some(state.as_str());
+        self.save(tx, status.as_str(), state)
+    }
+
+    fn final_state(&self, exited: &Exited) -> String {
+        let ended = &exited.ended;
+        let mut more = vec![
+            ("exit_code", json!(ended.exit_code)),
+            ("signal", json!(ended.signal)),
+        ];
+        if exited.lost > 0 {
+            more.push(("lost_events", json!(exited.lost)));
+        }
+        self.state(ended.status.as_str(), &more)
+    }
+
+    /// Records that command and output have ended: what the exit left to write, a snapshot of the state, and the end of
+    /// every session.
     pub(super) fn end(
         &self,
         tx: &mut Transaction<'_>,
         end: &End,
     ) -> Result<String, StateStoreError> {
-        let Ended {
-            status, reason, at, ..
-        } = &end.ended;
+        let status = end.exited.ended.status;
         let description = format!("end of session {}: {status}", self.session_id);
-        if tx.transitions().get(&end.ids.transition)?.is_some() {
-            return self.last_snapshot(tx, &description);
+        if let Some(made) = self.last_snapshot(tx, &description)? {
+            return Ok(made);
         }
-        let mut more = vec![
-            ("exit_code", json!(end.ended.exit_code)),
-            ("signal", json!(end.ended.signal)),
-        ];
-        if end.lost > 0 {
-            more.push(("lost_events", json!(end.lost)));
-        }
-        let state = self.state(status.as_str(), &more);
-        let (status_before, before) = &end.before;
-        let draft = self.draft(before, &state, reason, [status_before, status.as_str()]);
-        let draft = draft.id(end.ids.transition).timestamp(*at);
-        tx.transitions().record(&draft)?;
-        let state = (!end.has_own_state).then_some(state.as_str());
-        self.save(tx, status.as_str(), state)?;
+        self.exited(tx, &end.exited)?;
         for agent_id in &end.agents {
             let known = tx.agents().get(agent_id)?;
             if known.is_some_and(|record| record.state.status == "running") {
@@ -204,27 +215,27 @@ impl Life {
                     .set_status(agent_id, status.as_str(), ChangeIf::Any)?;
             }
         }
-        end_session(tx, &self.session_id, *status, end.lost)?;
+        end_session(tx, &self.session_id, status, end.exited.lost)?;
         for session_id in &end.sessions {
-            end_session(tx, session_id, *status, 0)?;
+            end_session(tx, session_id, status, 0)?;
         }
         let options = SnapshotOptions::default().description(description);
         tx.snapshots().create(&self.agent_id, &options)
     }
 
-    /// Returns the snapshot that the end made which is already there.
+    /// Returns the snapshot of an end that is written already.
     fn last_snapshot(
         &self,
         tx: &mut Transaction<'_>,
         description: &str,
-    ) -> Result<String, StateStoreError> {
+    ) -> Result<Option<String>, StateStoreError> {
         let filter = SnapshotFilter::default().agent(&self.agent_id);
-        let page = tx.snapshots().list(&filter, &PageRequest::new(100))?;
+        let page = tx.snapshots().list(&filter, &PageRequest::new(10))?;
         let made = page
             .items
             .into_iter()
             .find(|snapshot| snapshot.description.as_deref() == Some(description));
-        Ok(made.map(|snapshot| snapshot.id).unwrap_or_default())
+        Ok(made.map(|snapshot| snapshot.id))
     }
 
     fn draft(

@@ -6,6 +6,7 @@
 
 mod backlog;
 mod batches;
+mod leftover;
 mod life;
 mod pump;
 mod report;
@@ -21,7 +22,7 @@ use descartes_state::{
     AgentCommand, AgentInfo, Limits, LocalProcessRunner, RunnerOptions, SqliteStateStore, new_id,
 };
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub use report::{Notice, RecordError, Report, StreamReport, whole_text};
 pub use signals::{Caught, Signals};
@@ -47,6 +48,8 @@ pub struct RunOptions {
     grace: Duration,
     buffer: usize,
     patience: Duration,
+    linger: Option<Duration>,
+    reader_to_nowhere: Option<Vec<OsString>>,
 }
 
 impl RunOptions {
@@ -62,6 +65,8 @@ impl RunOptions {
             grace: Duration::from_secs(5),
             buffer: 64 * 1024 * 1024,
             patience: Duration::from_secs(30),
+            linger: Some(Duration::from_secs(10)),
+            reader_to_nowhere: None,
         }
     }
 
@@ -98,6 +103,22 @@ impl RunOptions {
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Sets how long output is taken after the command's exit, which others that it started may hold open (10 s; `None` for
+    /// as long as they do).
+    #[must_use]
+    pub fn linger(mut self, linger: Option<Duration>) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Sets the program and arguments that read standard input to its end, and do nothing with it: they take over what
+    /// others hold open then, so that it is no broken pipe to them. Without it the pipe is closed.
+    #[must_use]
+    pub fn reader_to_nowhere(mut self, command: Vec<OsString>) -> Self {
+        self.reader_to_nowhere = Some(command);
         self
     }
 
@@ -186,7 +207,7 @@ impl Run {
                 });
             }
         };
-        let (ended, [stdout, stderr], mut recorder) =
+        let (ended, [stdout, stderr], held_by, mut recorder) =
             follow(&runner, &agent, &options, signals, recorder, notify).await?;
         let snapshot_id = recorder.end(&ended).await;
         let named_sessions = recorder.named_sessions();
@@ -203,6 +224,7 @@ impl Run {
             stderr: stderr.into(),
             snapshot_id,
             named_sessions,
+            held_by,
             events: tally.events,
             late_events: tally.late,
             is_end_recorded: tally.is_end_recorded,
@@ -222,7 +244,7 @@ async fn follow(
     signals: Signals,
     recorder: Recorder,
     notify: Notify,
-) -> Result<(Ended, [Pumped; 2], Recorder), RecordError> {
+) -> Result<(Ended, [Pumped; 2], Vec<String>, Recorder), RecordError> {
     let outlets = runner
         .take_output(&agent.id)
         .map_err(RecordError::NotWatched)?;
@@ -250,15 +272,26 @@ async fn follow(
     let pid = agent.pid;
     let handle = Handle::current();
     // Reading lines of many megabytes as JSON would hold a runtime's thread up.
-    let recording =
-        tokio::task::spawn_blocking(move || handle.block_on(recorder.record(pid, received)));
+    let (exit, exited) = oneshot::channel();
+    let recording = tokio::task::spawn_blocking(move || {
+        handle.block_on(recorder.record(pid, received, exited))
+    });
 
-    let mut watch = Watch::new(signals, options.grace, notify);
-    let exit = supervise(runner, &agent.id, &mut watch).await?;
-    let lines = drain(stdout, stderr, &stop, &mut watch).await?;
+    let mut watch = Watch::new(signals, options.grace, Arc::clone(&notify));
+    let end = supervise(runner, &agent.id, &mut watch).await?;
+    // A signal from here on isn't the command's end.
+    let ended = Ended::new(end, watch.interrupted.map(|caught| caught.name));
+    // The recorder goes only where it has panicked.
+    let _told = exit.send(ended.clone());
+    let (lines, stdout, stderr) = drain(stdout, stderr, &stop, &mut watch, options.linger).await?;
+    let held_by = leftover::leave(stdout, stderr, options.reader_to_nowhere.as_deref());
+    if !held_by.is_empty() {
+        notify(&Notice::HeldOpen {
+            by: held_by.clone(),
+        });
+    }
     let recorder = recording.await.map_err(RecordError::Broken)?;
-    let ended = Ended::new(exit, watch.interrupted.map(|caught| caught.name));
-    Ok((ended, lines, recorder))
+    Ok((ended, lines, held_by, recorder))
 }
 
 fn command(options: &RunOptions) -> AgentCommand {

@@ -69,26 +69,44 @@ pub(super) struct Pumped {
     pub(super) trouble: Option<String>,
 }
 
-/// Copies `from` to `to` until it ends or `stop` says so, and cuts it into lines. A `to` that fails is left alone.
-pub(super) async fn pump(
-    mut from: impl AsyncRead + Unpin,
+/// The most bytes that are read after the word to stop: what a pipe may hold, several times.
+const LAST_BYTES: usize = 1024 * 1024;
+
+/// Copies `from` to `to` until it ends or `stop` says so, and cuts it into lines. A `to` that fails is left alone. What is
+/// in the pipe when it is to stop is taken still. Returns `from` too, where it has not ended.
+pub(super) async fn pump<R: AsyncRead + Unpin>(
+    mut from: R,
     mut to: impl AsyncWrite + Unpin,
     mut splitter: Splitter,
     queue: Queue,
     mut stop: watch::Receiver<bool>,
-) -> Pumped {
+) -> (Pumped, Option<R>) {
     let mut buffer = vec![0; CHUNK];
     let mut trouble = None;
     let mut is_heard = true;
+    let mut last_bytes = 0;
+    let mut has_ended = true;
     loop {
+        if last_bytes > LAST_BYTES {
+            has_ended = false;
+            break;
+        }
         let read = tokio::select! {
             biased;
             read = from.read(&mut buffer) => read,
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = stop.wait_for(|stop| *stop) => {
+                has_ended = false;
+                break;
+            }
         };
         let chunk = match read {
             Ok(0) => break,
-            Ok(length) => buffer.get(..length).unwrap_or_default(),
+            Ok(length) => {
+                if *stop.borrow() {
+                    last_bytes += length;
+                }
+                buffer.get(..length).unwrap_or_default()
+            }
             Err(error) => {
                 trouble = Some(format!("could not be read to its end: {error}"));
                 break;
@@ -112,10 +130,11 @@ pub(super) async fn pump(
     for line in splitter.finish(SystemClock::default().now_seconds()) {
         queue.put(line).await;
     }
-    Pumped {
+    let pumped = Pumped {
         lines: splitter.lines(),
         trouble,
-    }
+    };
+    (pumped, (!has_ended).then_some(from))
 }
 
 async fn pass(to: &mut (impl AsyncWrite + Unpin), chunk: &[u8]) -> io::Result<()> {

@@ -27,6 +27,11 @@ pub enum Notice {
         /// What the store said.
         reason: String,
     },
+    /// The command has exited, and others hold its output open: they go on, and what they write is no longer recorded.
+    HeldOpen {
+        /// Who, as far as the system tells: name and process number.
+        by: Vec<String>,
+    },
     /// The command could not be signalled.
     NotSignalled(RunnerError),
     /// A stream of the command could not be read, or not be passed on.
@@ -62,6 +67,11 @@ impl fmt::Display for Notice {
                     "recording stopped, the command goes on: {reason}"
                 )
             }
+            Self::HeldOpen { by } => write!(
+                formatter,
+                "output is still held open by {}, which go on; what they write is no longer recorded",
+                by.join(", ")
+            ),
             Self::NotSignalled(error) => formatter.write_str(&whole_text(error)),
             Self::StreamTrouble { stream, trouble } => {
                 let name = match stream {
@@ -127,6 +137,8 @@ pub struct Report {
     pub snapshot_id: Option<String>,
     /// Sessions that its lines named.
     pub named_sessions: usize,
+    /// Who still held its output open when recording ended.
+    pub held_by: Vec<String>,
     /// Events that were recorded as they came.
     pub events: u64,
     /// Events that were recorded later, since the store failed at first.

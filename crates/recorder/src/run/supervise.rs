@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use descartes_state::uuid::Uuid;
 use descartes_state::{AgentExit, LocalProcessRunner};
+use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -86,29 +87,45 @@ pub(super) async fn supervise(
     }
 }
 
-/// Waits for the end of the command's output, which others that it started may hold open. After a signal this takes no
-/// longer than the grace.
+/// A pump on its way, and the end of a pipe that it may leave.
+pub(super) type Pumping<R> = JoinHandle<(Pumped, Option<R>)>;
+
+/// What is left of the command's output, and the pipes that others hold open.
+pub(super) type Drained = ([Pumped; 2], Option<ChildStdout>, Option<ChildStderr>);
+
+/// Waits for the end of the command's output, which others that it started may hold open: no longer than `linger`, and
+/// after a signal no longer than the grace.
 pub(super) async fn drain(
-    stdout: JoinHandle<Pumped>,
-    stderr: JoinHandle<Pumped>,
+    stdout: Pumping<ChildStdout>,
+    stderr: Pumping<ChildStderr>,
     stop: &watch::Sender<bool>,
     watch: &mut Watch,
-) -> Result<[Pumped; 2], RecordError> {
+    linger: Option<Duration>,
+) -> Result<Drained, RecordError> {
     let mut both = std::pin::pin!(async { tokio::join!(stdout, stderr) });
+    let lingered = async {
+        match linger {
+            Some(linger) => tokio::time::sleep(linger).await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut lingered = std::pin::pin!(lingered);
     let (stdout, stderr) = loop {
         tokio::select! {
             biased;
             ended = &mut both => break ended,
+            () = &mut lingered, if !*stop.borrow() => {
+                stop.send_replace(true);
+            }
             _ = watch.next(), if !*stop.borrow() => {
                 // The command is gone; there is nobody to pass a signal on to.
                 stop.send_replace(true);
             }
         }
     };
-    let lines = [
-        stdout.map_err(RecordError::Broken)?,
-        stderr.map_err(RecordError::Broken)?,
-    ];
+    let (stdout, stdout_left) = stdout.map_err(RecordError::Broken)?;
+    let (stderr, stderr_left) = stderr.map_err(RecordError::Broken)?;
+    let lines = [stdout, stderr];
     for (stream, pumped) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&lines) {
         if let Some(trouble) = &pumped.trouble {
             (watch.notify)(&Notice::StreamTrouble {
@@ -117,5 +134,5 @@ pub(super) async fn drain(
             });
         }
     }
-    Ok(lines)
+    Ok((lines, stdout_left, stderr_left))
 }
