@@ -63,13 +63,18 @@ line's number.
 With --jsonl a line of either stream that is a JSON object makes the event itself:
   event_type  the type; without it, stdout or stderr
   content     the text (what isn't a string, as JSON); without it, the line
-  actor_type  user, agent or system; without it, agent
+  actor_type  user, agent or system, or the usual name of a role (assistant,
+              tool, human, ...), also as `role`; without it, agent
   actor_id    without it, the agent's id, or user or system
   agent       the agent's id; without it, the run's own
   session_id  the session, also as `run`; without both, the run's own. It is
               opened, or taken up again, and ends with this run.
   state       the agent's new state (what isn't a string, as JSON), with a
               transition; the first in a session comes from {}
+  timestamp   when it happened: RFC 3339, or seconds, milliseconds or
+              microseconds since 1970
+  id          the sender's own: the same input once more adds nothing. Lines
+              without one are known again by --source
   metadata    an object; every other key is added to it, with `_` behind a
               name that is taken
 
@@ -219,6 +224,9 @@ pub(crate) struct RunArguments {
     /// Take lines that are JSON objects as events, states and sessions
     #[arg(long)]
     pub(crate) jsonl: bool,
+    /// A name of the input, so that lines that come a second time add nothing
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) source: Option<String>,
     /// Bytes of a line above which it becomes several events (1024 to 67108864)
     #[arg(long, value_name = "BYTES", default_value_t = longest_line(), hide_default_value = true,
           value_parser = clap::value_parser!(u32).range(1024..=i64::from(longest_line())))]

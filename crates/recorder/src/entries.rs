@@ -20,7 +20,7 @@
 //! # }
 //! ```
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use descartes_state::error::ErrorKind;
@@ -42,15 +42,16 @@ pub struct Entries {
     sessions: Vec<Session>,
     agents: Vec<String>,
     events: Vec<Event>,
+    /// Events whose ids are made of what they say, and that may be stored already.
+    named: Vec<Uuid>,
     transitions: Vec<StateChange>,
-    /// The last state of each agent that had one.
-    states: HashMap<String, Arc<str>>,
 }
 
 /// A transition, and where its state before is.
 #[derive(Debug)]
 struct StateChange {
     id: Uuid,
+    event_id: Uuid,
     agent_id: String,
     before: Before,
     after: Arc<str>,
@@ -81,7 +82,26 @@ pub struct EntryReader {
     sessions: LastStates,
     agents: BTreeSet<String>,
     has_own_state: bool,
+    /// By what lines without an id of their own are known again.
+    source: Option<String>,
+    /// How often each line with an id came.
+    repeats: HashMap<Uuid, u64>,
+    /// What was first said under each id.
+    first: HashMap<Uuid, Uuid>,
+    unstructured: Unstructured,
 }
+
+/// Lines that begin like objects, and could not be used as such.
+#[derive(Debug, Clone, Default)]
+pub struct Unstructured {
+    /// How many.
+    pub lines: u64,
+    /// What was wrong with the first.
+    pub reason: Option<String>,
+}
+
+/// What the ids of events are made in that are made of what they say (RFC 9562, section 5.5).
+const NAMED_EVENTS: Uuid = Uuid::from_u128(0x6d1f_2c1e_8a54_4d0c_9b7e_5a3f_0c9d_2e41);
 
 impl EntryReader {
     /// Reads lines of this agent and session for a store with these limits; with `is_jsonl`, lines that are JSON objects
@@ -96,7 +116,25 @@ impl EntryReader {
             sessions: LastStates::default(),
             agents: BTreeSet::new(),
             has_own_state: false,
+            source: None,
+            repeats: HashMap::new(),
+            first: HashMap::new(),
+            unstructured: Unstructured::default(),
         }
+    }
+
+    /// Names the input, so that its lines are known again where it comes a second time: by name, stream, number and content.
+    /// Lines with an `id` are known by that.
+    #[must_use]
+    pub fn source(mut self, name: Option<String>) -> Self {
+        self.source = name;
+        self
+    }
+
+    /// Returns which lines could not be used as objects.
+    #[must_use]
+    pub fn unstructured(&self) -> &Unstructured {
+        &self.unstructured
     }
 
     /// Returns the sessions that lines named.
@@ -141,37 +179,69 @@ impl EntryReader {
         }
         let is_whole = line.part.is_none();
         let read_at = line.read_at;
+        let place = format!(
+            "{stream}\0{}\0{}",
+            line.number,
+            line.part.map_or(0, |part| part.number)
+        );
+        let id = self.source.as_ref().map(|source| {
+            let name = [source.as_bytes(), place.as_bytes(), &line.bytes].join(&0);
+            Uuid::new_v5(&NAMED_EVENTS, &name)
+        });
+        entries.named.extend(id);
         let text = match String::from_utf8(line.bytes) {
             Ok(text) => text,
             Err(error) => {
                 metadata.insert("raw_hex".to_owned(), json!(hexadecimal(error.as_bytes())));
                 let content = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let event = self.plain(stream, content, metadata, read_at);
+                let event = self.plain(id, stream, content, metadata, read_at);
                 return entries.events.push(event);
             }
         };
         if self.is_jsonl && is_whole {
             match structured::parse(&text, &self.limits) {
-                Ok(Some(parsed)) => return self.structured(parsed, stream, text, read_at, entries),
+                Ok(Some(parsed)) => {
+                    return self.structured(parsed, id, stream, text, read_at, entries);
+                }
                 Ok(None) => {}
                 Err(reason) => {
+                    self.unstructured.lines += 1;
+                    self.unstructured
+                        .reason
+                        .get_or_insert_with(|| reason.clone());
                     metadata.insert("not_structured".to_owned(), json!(reason));
                 }
             }
         }
-        let event = self.plain(stream, text, metadata, read_at);
+        let event = self.plain(id, stream, text, metadata, read_at);
         entries.events.push(event);
+    }
+
+    /// Returns the id of an event whose sender has named it. Repeats within one input are events of their own; the same
+    /// input once more has the same ids. Also returns whether the name stood for something else before.
+    fn named(&mut self, session_id: &str, name: &str, line: &str) -> (Uuid, bool) {
+        let key = Uuid::new_v5(&NAMED_EVENTS, [session_id, name].join("\0").as_bytes());
+        let said = Uuid::new_v5(&key, line.as_bytes());
+        let is_other = *self.first.entry(key).or_insert(said) != said;
+        let repeats = self.repeats.entry(said).or_default();
+        *repeats += 1;
+        let id = match *repeats {
+            1 => said,
+            more => Uuid::new_v5(&said, &more.to_be_bytes()),
+        };
+        (id, is_other)
     }
 
     fn plain(
         &self,
+        id: Option<Uuid>,
         stream: &str,
         content: String,
         metadata: Map<String, Value>,
         read_at: i64,
     ) -> Event {
         Event {
-            id: new_id(),
+            id: id.unwrap_or_else(new_id),
             event_type: stream.to_owned(),
             timestamp: read_at,
             session_id: self.session_id.clone(),
@@ -185,7 +255,8 @@ impl EntryReader {
 
     fn structured(
         &mut self,
-        parsed: Structured,
+        mut parsed: Structured,
+        id: Option<Uuid>,
         stream: &str,
         text: String,
         read_at: i64,
@@ -202,10 +273,25 @@ impl EntryReader {
                 .metadata(json!({ "recorded_in": self.session_id }));
             entries.sessions.push(session);
         }
+        let id = match &parsed.id {
+            Some(name) => {
+                let (id, is_other) = self.named(&session_id, name, &text);
+                entries.named.push(id);
+                let metadata = parsed.metadata.get_or_insert_with(|| json!({}));
+                if let Some(metadata) = metadata.as_object_mut() {
+                    metadata.insert("id".to_owned(), json!(name));
+                    if is_other {
+                        metadata.insert("other_content_of_id".to_owned(), json!(true));
+                    }
+                }
+                id
+            }
+            None => id.unwrap_or_else(new_id),
+        };
         let event = Event {
-            id: new_id(),
+            id,
             event_type: parsed.event_type.unwrap_or_else(|| stream.to_owned()),
-            timestamp: read_at,
+            timestamp: parsed.timestamp.unwrap_or(read_at),
             session_id,
             actor_id: parsed.actor_id.unwrap_or_else(|| match parsed.actor_type {
                 ActorType::Agent => agent_id.clone(),
@@ -233,16 +319,16 @@ impl EntryReader {
         let (id, after) = (new_id(), Arc::<str>::from(state));
         entries.transitions.push(StateChange {
             id,
+            event_id: event.id,
             agent_id: agent_id.to_owned(),
             before: self
                 .sessions
                 .change(&event.session_id, agent_id, id, &after),
-            after: Arc::clone(&after),
+            after,
             reason: event.event_type.clone(),
             metadata: json!({ "session_id": event.session_id, "event_id": event.id }),
             at: event.timestamp,
         });
-        entries.states.insert(agent_id.to_owned(), after);
     }
 }
 
@@ -270,11 +356,39 @@ impl Entries {
     /// The store's.
     pub fn write(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
         self.open(tx)?;
-        tx.events().append_all(&self.events)?;
-        for transition in &self.transitions {
+        let known = self.known(tx)?;
+        if known.is_empty() {
+            tx.events().append_all(&self.events)?;
+        } else {
+            for event in self
+                .events
+                .iter()
+                .filter(|event| !known.contains(&event.id))
+            {
+                tx.events().append(event)?;
+            }
+        }
+        for transition in self.new_transitions(&known) {
             transition.record(tx)?;
         }
-        self.change_states(tx)
+        self.change_states(tx, &known)
+    }
+
+    /// Returns the events that are stored already, from an earlier time that their input came.
+    fn known(&self, tx: &mut Transaction<'_>) -> Result<HashSet<Uuid>, StateStoreError> {
+        let mut known = HashSet::new();
+        for id in &self.named {
+            if tx.events().get(id)?.is_some() {
+                known.insert(*id);
+            }
+        }
+        Ok(known)
+    }
+
+    fn new_transitions(&self, known: &HashSet<Uuid>) -> impl Iterator<Item = &StateChange> {
+        self.transitions
+            .iter()
+            .filter(|transition| !known.contains(&transition.event_id))
     }
 
     /// Writes each that can be written, and counts the others.
@@ -284,19 +398,24 @@ impl Entries {
     pub(crate) fn write_each(&self, tx: &mut Transaction<'_>) -> Result<Refused, StateStoreError> {
         let mut refused = Refused::default();
         self.open(tx)?;
-        for event in &self.events {
+        let known = self.known(tx)?;
+        for event in self
+            .events
+            .iter()
+            .filter(|event| !known.contains(&event.id))
+        {
             if let Err(error) = tx.events().append(event) {
                 refused.events += 1;
                 refused.note(error)?;
             }
         }
-        for transition in &self.transitions {
+        for transition in self.new_transitions(&known) {
             if let Err(error) = transition.record(tx) {
                 refused.transitions += 1;
                 refused.note(error)?;
             }
         }
-        self.change_states(tx)?;
+        self.change_states(tx, &known)?;
         Ok(refused)
     }
 
@@ -311,8 +430,17 @@ impl Entries {
         Ok(())
     }
 
-    fn change_states(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
-        for (agent_id, state) in &self.states {
+    /// Gives each agent the last of its new states.
+    fn change_states(
+        &self,
+        tx: &mut Transaction<'_>,
+        known: &HashSet<Uuid>,
+    ) -> Result<(), StateStoreError> {
+        let states: HashMap<&str, &Arc<str>> = self
+            .new_transitions(known)
+            .map(|change| (change.agent_id.as_str(), &change.after))
+            .collect();
+        for (agent_id, state) in states {
             change_agent(tx, agent_id, |agent| {
                 agent.status = "running".to_owned();
                 agent.state_data = state.to_string();

@@ -10,3 +10,4 @@ pub mod lines;
 pub mod run;
 mod states;
 mod structured;
+mod times;

@@ -85,6 +85,7 @@ fn options(wanted: &RunArguments, patience: Duration) -> Result<RunOptions, Fail
         .backend(&wanted.backend)
         .jsonl(wanted.jsonl)
         .line_limit(wanted.line_limit)
+        .source(wanted.source.clone())
         .buffer(wanted.buffer)
         .linger(wanted.linger.0)
         .reader_to_nowhere(reader_to_nowhere())
@@ -130,6 +131,8 @@ fn show(report: &Report, output: Output, database: &Path) {
             "events": report.events,
             "transitions": report.transitions,
             "named_sessions": report.named_sessions,
+            "unstructured_lines": report.unstructured.lines,
+            "unstructured_reason": report.unstructured.reason,
             "held_by": report.held_by,
             "late_events": report.late_events,
             "lost_events": report.lost_events,
@@ -156,6 +159,14 @@ fn show(report: &Report, output: Output, database: &Path) {
         stdout.lines + stderr.lines,
         report.session_id,
     ));
+    let unstructured = &report.unstructured;
+    if unstructured.lines > 0 {
+        output.note(&format!(
+            "{} lines could not be used as objects, and are kept as they are: {}",
+            unstructured.lines,
+            unstructured.reason.as_deref().unwrap_or_default()
+        ));
+    }
     let reason = report.failure.as_deref().unwrap_or("no reason is known");
     if report.late_events > 0 {
         output.note(&format!(

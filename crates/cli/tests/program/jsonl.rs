@@ -231,11 +231,11 @@ fn a_line_that_is_no_such_object_is_kept_as_it_is() {
         "\"text\"",
         "{\"cut\": ",
         "{\"actor_type\": \"robot\", \"content\": \"beep\"}",
-        "{\"agent\": 7}",
+        "{\"agent\": true}",
         "{\"run\": \"a\\u0000b\"}",
         &too_long,
         &too_large,
-        "{\"lone\": \"\\ud800\"}",
+        "{\"no_number\": NaN}",
         "",
     ];
     let events = recorded(&place, &lines);
@@ -259,7 +259,7 @@ fn the_state_that_an_agent_prints_is_what_a_snapshot_restores() {
     let agent = place.json(&["agents", "show", "me"]);
     assert_eq!(
         (text(&agent, "state_data"), text(&agent, "status")),
-        (r#"{"step":2}"#, "completed")
+        (r#"{"step": 2}"#, "completed")
     );
     let steps: Vec<_> = place
         .items(&["history", "me"])
@@ -276,8 +276,8 @@ fn the_state_that_an_agent_prints_is_what_a_snapshot_restores() {
     assert_eq!(
         steps,
         [
-            pair("{}", r#"{"step":1}"#),
-            pair(r#"{"step":1}"#, r#"{"step":2}"#)
+            pair("{}", r#"{"step": 1}"#),
+            pair(r#"{"step": 1}"#, r#"{"step": 2}"#)
         ]
     );
 
@@ -295,7 +295,7 @@ fn the_state_that_an_agent_prints_is_what_a_snapshot_restores() {
     );
     assert_eq!(
         text(&place.json(&["agents", "show", "me"]), "state_data"),
-        r#"{"step":2}"#
+        r#"{"step": 2}"#
     );
 }
 
@@ -335,5 +335,108 @@ fn nul_and_every_other_character_come_back() {
     assert_eq!(
         text(&place.json(&["agents", "show", "me"]), "state_data"),
         content
+    );
+}
+
+#[test]
+fn one_odd_field_costs_a_line_neither_its_session_nor_its_state() {
+    let place = Place::new();
+    let lines = [
+        "{\"session_id\":\"s\",\"content\":\"half \\ud83d\",\"state\":{\"n\":1}}",
+        "\u{feff}{\"session_id\":\"s\",\"role\":\"assistant\",\"content\":\"marked\",\"state\":{\"n\":2}}",
+        "\u{1e}{\"session_id\":\"s\",\"role\":\"tool\",\"content\":\"record\",\"state\":{\"n\": 3.10}}",
+        "{\"run\":42,\"actor_type\":\"assistant\",\"content\":\"number\",\"state\":{\"n\":1234567890123456789012}}",
+        "{\"session_id\":\"s\",\"timestamp\":\"2025-11-23T00:00:00Z\",\"content\":\"then\"}",
+    ];
+    std::fs::write(place.path().join("lines"), lines.join("\n") + "\n").unwrap();
+    let done = place.run(&[
+        "run", "--jsonl", "--json", "--name", "me", "--", "cat", "lines",
+    ]);
+    assert_eq!(done.summary()["unstructured_lines"], 0, "{done:?}");
+    let events = place.items(&["events", "s"]);
+    let said: Vec<_> = events.iter().map(|event| text(event, "content")).collect();
+    assert_eq!(said, ["half \u{fffd}", "marked", "record", "then"]);
+    assert_eq!(events[3]["timestamp"], 1_763_856_000);
+    assert_eq!(text(&events[1], "actor_type"), "agent");
+    assert_eq!(text(&events[2], "actor_type"), "system");
+    assert_eq!(place.items(&["events", "42"]).len(), 1);
+    let states: Vec<_> = place
+        .items(&["history", "me"])
+        .iter()
+        .map(|transition| text(transition, "state_after").to_owned())
+        .filter(|state| state.starts_with("{\"n"))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            "{\"n\":1}",
+            "{\"n\":2}",
+            "{\"n\": 3.10}",
+            "{\"n\":1234567890123456789012}"
+        ]
+    );
+}
+
+#[test]
+fn lines_that_cannot_be_used_are_counted_and_the_reason_is_said() {
+    let place = Place::new();
+    let lines =
+        "{\"session_id\":\"s\",\"x\":NaN}\n{\"agent\":true}\nno object\n{\"content\":\"fine\"}\n";
+    std::fs::write(place.path().join("lines"), lines).unwrap();
+    let command = ["run", "--jsonl", "--name", "me", "--", "cat", "lines"];
+    let done = place.run(&command);
+    assert!(
+        done.stderr.contains("2 lines could not be used as objects"),
+        "{done:?}"
+    );
+    assert_eq!(done.code, 0);
+}
+
+#[test]
+fn the_same_input_once_more_adds_nothing_and_moves_no_state_back() {
+    let place = Place::new();
+    let named = "{\"session_id\":\"s\",\"id\":1,\"content\":\"one\",\"state\":{\"n\":1}}\n\
+                 {\"session_id\":\"s\",\"id\":1,\"content\":\"one\",\"state\":{\"n\":1}}\n\
+                 {\"session_id\":\"s\",\"id\":1,\"content\":\"other\",\"state\":{\"n\":2}}\n";
+    std::fs::write(place.path().join("named"), named).unwrap();
+    std::fs::write(
+        place.path().join("more"),
+        "{\"session_id\":\"s\",\"id\":9,\"state\":{\"n\":9}}\n",
+    )
+    .unwrap();
+    let run = |file: &str| {
+        let done = place.run(&["run", "--jsonl", "--name", "me", "--", "cat", file]);
+        assert_eq!(done.code, 0, "{done:?}");
+    };
+    run("named");
+    run("more");
+    run("named");
+    let events = place.items(&["events", "s"]);
+    let said: Vec<_> = events.iter().map(|event| text(event, "content")).collect();
+    assert_eq!(
+        said[..3],
+        ["one", "one", "other"],
+        "repeats within one input stay"
+    );
+    assert_eq!(events.len(), 4);
+    assert_eq!(events[2]["metadata"]["other_content_of_id"], true);
+    let changes = place
+        .items(&["history", "me"])
+        .into_iter()
+        .filter(|transition| text(transition, "state_after").starts_with("{\"n"))
+        .count();
+    assert_eq!(changes, 4);
+
+    // Without ids, by the name of the input.
+    std::fs::write(place.path().join("plain"), "a\nb\na\n").unwrap();
+    for source in ["x", "x", "y"] {
+        let done = place.run(&[
+            "run", "--source", source, "--name", "it", "--", "cat", "plain",
+        ]);
+        assert_eq!(done.code, 0, "{done:?}");
+    }
+    assert_eq!(
+        place.items(&["search", "a"]).len() + place.items(&["search", "b"]).len(),
+        6
     );
 }

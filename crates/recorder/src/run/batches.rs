@@ -21,7 +21,7 @@ use super::backlog::{Backlog, Batch};
 use super::life::{End, Ended, Exited, Life, Started};
 use super::pump::Queued;
 use super::report::Notice;
-use crate::entries::{EntryReader, Refused};
+use crate::entries::{EntryReader, Refused, Unstructured};
 
 /// How long the first line of a batch waits for others.
 const BATCH_TIME: Duration = Duration::from_millis(20);
@@ -98,10 +98,9 @@ impl Recorder {
         store: SqliteStateStore,
         notify: Notify,
         life: Life,
-        is_jsonl: bool,
+        reader: EntryReader,
         patience: Patience,
     ) -> Self {
-        let reader = EntryReader::new(&life.agent_id, &life.session_id, is_jsonl, store.limits());
         Self {
             last: ("idle", life.state("idle", &[])),
             exit_id: new_id(),
@@ -429,6 +428,11 @@ impl Recorder {
             self.tally.is_end_recorded = false;
             self.tally.failure = Some(error.to_string());
         }
+    }
+
+    /// Returns which lines could not be used as objects.
+    pub(super) fn unstructured(&self) -> &Unstructured {
+        self.reader.unstructured()
     }
 
     /// Returns how many sessions lines named.

@@ -27,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 pub use report::{Notice, RecordError, Report, StreamReport, whole_text};
 pub use signals::{Caught, Signals};
 
+use crate::entries::EntryReader;
 use crate::lines::{Splitter, Stream};
 use batches::{Patience, Recorder};
 use life::{Ended, Life};
@@ -44,6 +45,7 @@ pub struct RunOptions {
     command: Vec<OsString>,
     backend: String,
     is_jsonl: bool,
+    source: Option<String>,
     line_limit: u32,
     grace: Duration,
     buffer: usize,
@@ -61,6 +63,7 @@ impl RunOptions {
             command,
             backend: "local".to_owned(),
             is_jsonl: false,
+            source: None,
             line_limit: u32::try_from(Limits::default().max_content_bytes()).unwrap_or(u32::MAX),
             grace: Duration::from_secs(5),
             buffer: 64 * 1024 * 1024,
@@ -81,6 +84,14 @@ impl RunOptions {
     #[must_use]
     pub fn jsonl(mut self, is_jsonl: bool) -> Self {
         self.is_jsonl = is_jsonl;
+        self
+    }
+
+    /// Names the input, so that the same lines add nothing when they come a second time (no name: each line is new). They are
+    /// known by name, stream, number and content; those with an `id` of their own are known by that, with and without a name.
+    #[must_use]
+    pub fn source(mut self, name: Option<String>) -> Self {
+        self.source = name;
         self
     }
 
@@ -186,11 +197,18 @@ impl Run {
             .max_agents(1)
             .kill_grace(Duration::ZERO);
         let runner = LocalProcessRunner::new(limits).map_err(RecordError::NotWatched)?;
+        let reader = EntryReader::new(
+            &life.agent_id,
+            &life.session_id,
+            options.is_jsonl,
+            store.limits(),
+        )
+        .source(options.source.clone());
         let mut recorder = Recorder::new(
             store,
             Arc::clone(&notify),
             life.clone(),
-            options.is_jsonl,
+            reader,
             Patience {
                 buffer: options.buffer,
                 after_end: options.patience,
@@ -211,6 +229,7 @@ impl Run {
             follow(&runner, &agent, &options, signals, recorder, notify).await?;
         let snapshot_id = recorder.end(&ended).await;
         let named_sessions = recorder.named_sessions();
+        let unstructured = recorder.unstructured().clone();
         recorder.close().await;
         let tally = recorder.tally;
         Ok(Report {
@@ -224,6 +243,7 @@ impl Run {
             stderr: stderr.into(),
             snapshot_id,
             named_sessions,
+            unstructured,
             held_by,
             events: tally.events,
             late_events: tally.late,

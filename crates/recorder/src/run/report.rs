@@ -6,6 +6,7 @@ use std::time::Duration;
 use descartes_state::{RunnerError, SessionStatus};
 use tokio::task::JoinError;
 
+use crate::entries::Unstructured;
 use crate::lines::Stream;
 
 /// Something that a run tells at once.
@@ -137,6 +138,8 @@ pub struct Report {
     pub snapshot_id: Option<String>,
     /// Sessions that its lines named.
     pub named_sessions: usize,
+    /// Lines that begin like objects, and could not be used as such.
+    pub unstructured: Unstructured,
     /// Who still held its output open when recording ended.
     pub held_by: Vec<String>,
     /// Events that were recorded as they came.
