@@ -295,6 +295,12 @@ pub(crate) enum SessionsVerb {
         #[arg(long)]
         status: Option<SessionStatus>,
     },
+    /// Close the sessions of runs that died as abandoned
+    Sweep {
+        /// Those of which nothing is known, too, where nothing was written for so long
+        #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+        silent_for: Option<Duration>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -27,18 +27,20 @@ use descartes_state::error::ErrorKind;
 use descartes_state::serde_json::{Map, Value, json};
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    ActorType, Event, Limits, SaveIf, Session, SessionStatus, StateStoreError, Transaction,
-    TransitionDraft, new_id,
+    ActorType, Event, Limits, Session, StateStoreError, Transaction, TransitionDraft, new_id,
 };
 
 use crate::agents::change_agent;
 use crate::lines::Line;
+use crate::sessions;
 use crate::states::{Before, LastStates};
 use crate::structured::{self, Structured};
 
 /// The rows that a batch of lines adds; they commit together or not at all.
 #[derive(Debug, Default)]
 pub struct Entries {
+    /// The session of the run that they are written in.
+    run: String,
     sessions: Vec<Session>,
     agents: Vec<String>,
     events: Vec<Event>,
@@ -271,6 +273,7 @@ impl EntryReader {
             let session = Session::new(&session_id, &agent_id)
                 .started_at(read_at)
                 .metadata(json!({ "recorded_in": self.session_id }));
+            entries.run.clone_from(&self.session_id);
             entries.sessions.push(session);
         }
         let id = match &parsed.id {
@@ -422,7 +425,7 @@ impl Entries {
     /// Opens the sessions and makes the agents that lines named.
     fn open(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
         for session in &self.sessions {
-            open_session(tx, session)?;
+            sessions::open(tx, session, &self.run)?;
         }
         for agent_id in &self.agents {
             change_agent(tx, agent_id, |state| state.status = "running".to_owned())?;
@@ -470,17 +473,6 @@ impl Refused {
             _ => Err(error),
         }
     }
-}
-
-/// Starts a session, or takes up one of that name again.
-fn open_session(tx: &mut Transaction<'_>, session: &Session) -> Result<(), StateStoreError> {
-    let Some(known) = tx.sessions().get(&session.id)? else {
-        return tx.sessions().start(session).map(drop);
-    };
-    let mut known = Session::from(known);
-    known.status = SessionStatus::Active;
-    known.ended_at = None;
-    tx.sessions().save_if(&known, SaveIf::Any).map(drop)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -2,12 +2,16 @@
 //!
 //! - [`lines`] cuts bytes as they come into lines.
 //! - [`entries`] turns lines, plain or JSON, into the rows of one transaction.
+//! - [`sweep`] closes the sessions of runs that died.
 //! - [`run`] runs a command as an agent and records its whole life that way.
 
 mod agents;
 pub mod entries;
 pub mod lines;
+mod liveness;
 pub mod run;
+mod sessions;
 mod states;
 mod structured;
+pub mod sweep;
 mod times;

@@ -71,6 +71,7 @@ async fn show(verb: &Verb, view: &View<'_>) -> Result<(), Failure> {
         Verb::Sessions(SessionsVerb::List { agent, status }) => {
             lists::sessions(view, agent.as_deref(), *status).await
         }
+        Verb::Sessions(SessionsVerb::Sweep { silent_for }) => lists::sweep(view, *silent_for).await,
         Verb::Snapshots(SnapshotsVerb::Create { agent, description }) => {
             snapshots::create(view, agent, description.as_deref()).await
         }
@@ -106,6 +107,7 @@ fn is_reading(verb: &Verb) -> bool {
         verb,
         Verb::Run(_)
             | Verb::Migrate(MigrateVerb::Run | MigrateVerb::Revert { .. })
+            | Verb::Sessions(SessionsVerb::Sweep { .. })
             | Verb::Snapshots(SnapshotsVerb::Create { .. } | SnapshotsVerb::Restore { .. })
             | Verb::Search(SearchArguments {
                 index: Some(SearchVerb::Rebuild),

@@ -5,6 +5,8 @@ use descartes_state::{
     AgentRecord, Event, EventRecord, SessionRecord, SnapshotRecord, TaskRecord, TransitionRecord,
 };
 
+use descartes_state_recorder::sweep::Liveness;
+
 use crate::output::Cell::{self, Brief, Long, Status, Whole};
 use crate::output::Row;
 use crate::text::local_time;
@@ -116,21 +118,44 @@ impl Row for &TaskRecord {
     }
 }
 
-impl Row for &SessionRecord {
+/// A session, and what is known of those who write to it.
+pub(super) struct MarkedSession<'a> {
+    pub(super) session: &'a SessionRecord,
+    pub(super) liveness: Option<&'a Liveness>,
+}
+
+impl Row for MarkedSession<'_> {
     const HEADERS: &'static [&'static str] = &["SESSION", "AGENT", "STATUS", "STARTED", "ENDED"];
 
     fn cells(&self) -> Vec<Cell> {
+        let session = self.session;
+        let ended = match self.liveness {
+            Some(Liveness::Dead(_)) => "dead: `sessions sweep` closes it".to_owned(),
+            Some(Liveness::Silent) => {
+                format!("silent since {}", local_time(session.updated_at))
+            }
+            _ => session.ended_at.map_or_else(String::new, local_time),
+        };
         vec![
-            Whole(self.id.clone()),
-            Whole(self.agent_id.clone()),
-            Status(self.status.to_string()),
-            Whole(local_time(self.started_at)),
-            Whole(self.ended_at.map_or_else(String::new, local_time)),
+            Whole(session.id.clone()),
+            Whole(session.agent_id.clone()),
+            Status(session.status.to_string()),
+            Whole(local_time(session.started_at)),
+            Whole(ended),
         ]
     }
 
     fn json(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self)
+        let mut value = serde_json::to_value(self.session)?;
+        let liveness = self.liveness.map(|liveness| match liveness {
+            Liveness::Alive => "alive",
+            Liveness::Dead(_) => "dead",
+            Liveness::Silent => "silent",
+        });
+        if let (Some(object), Some(liveness)) = (value.as_object_mut(), liveness) {
+            object.insert("liveness".to_owned(), liveness.into());
+        }
+        Ok(value)
     }
 }
 

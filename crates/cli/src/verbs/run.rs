@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use descartes_state::OpenMode;
 use descartes_state::serde_json::json;
 use descartes_state_recorder::run::{Notice, RecordError, Report, Run, RunOptions, Signals};
+use descartes_state_recorder::sweep::sweep;
 
 use super::open;
 use crate::arguments::{Common, READ_TO_NOWHERE, RunArguments};
@@ -60,7 +61,11 @@ async fn begin(common: &Common, options: RunOptions) -> Result<Run, Failure> {
     let store = open(&patient, OpenMode::Create).await?;
     loop {
         let begun = match store.initialize().await {
-            Ok(()) => Run::begin(store.clone(), options.clone()).await,
+            Ok(()) => {
+                // What it leaves open, the next run closes.
+                let _swept = sweep(&store, None).await;
+                Run::begin(store.clone(), options.clone()).await
+            }
             Err(error) => Err(error),
         };
         match begun {

@@ -1,5 +1,6 @@
 //! `run` and signals: the command ends, and the record is whole.
 
+use descartes_state::serde_json::Value;
 use rustix::process::Signal;
 
 use crate::support::{Place, Running, text};
@@ -93,13 +94,19 @@ fn a_second_signal_kills_at_once() {
 fn a_signal_ends_the_wait_for_output_that_others_hold_open() {
     let place = Place::new();
     let script = "(trap '' HUP INT TERM; exec sleep 600) & echo $! > pid; echo ready";
-    let running = ready(&place, &[], script);
+    let running = ready(&place, &["--linger", "forever"], script);
+    // The command itself has ended by then.
+    crate::support::eventually(|| {
+        let history = place.items(&["history", "sh"]);
+        let has_exited = |transition: &Value| transition["reason"] == "exit code 0";
+        history.iter().any(has_exited).then_some(())
+    });
     running.signal(Signal::TERM);
     let done = running.done();
     let pid = std::fs::read_to_string(place.path().join("pid")).unwrap();
     let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
     rustix::process::kill_process(pid, Signal::KILL).unwrap();
-    assert_eq!(text(&place.session(), "status"), "terminated", "{done:?}");
+    assert_eq!(text(&place.session(), "status"), "completed", "{done:?}");
     assert_eq!(place.events().len(), 1);
 }
 

@@ -19,3 +19,4 @@ mod searching;
 mod showing;
 mod streams;
 mod support;
+mod sweeping;

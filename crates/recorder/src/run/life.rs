@@ -3,12 +3,13 @@
 use descartes_state::serde_json::{Value, json};
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentExit, AgentStatus, ChangeIf, Clock, PageRequest, SaveIf, Session, SessionStatus,
-    SnapshotFilter, SnapshotOptions, StateStoreError, SystemClock, Transaction, TransitionDraft,
-    new_id,
+    AgentExit, AgentStatus, ChangeIf, Clock, PageRequest, Session, SessionStatus, SnapshotFilter,
+    SnapshotOptions, StateStoreError, SystemClock, Transaction, TransitionDraft, new_id,
 };
 
 use crate::agents::change_agent;
+use crate::liveness::{RECORDER, evidence};
+use crate::sessions;
 
 /// Who runs, and in which session.
 #[derive(Debug, Clone)]
@@ -141,8 +142,11 @@ impl Life {
         }
         self.save(tx, "idle", Some(&idle))?;
         let program = self.command.first();
-        let session = Session::new(&self.session_id, &self.agent_id)
-            .metadata(json!({ "backend": self.backend, "program": program }));
+        let session = Session::new(&self.session_id, &self.agent_id).metadata(json!({
+            "backend": self.backend,
+            "program": program,
+            RECORDER: evidence(),
+        }));
         tx.sessions().start(&session).map(drop)
     }
 
@@ -215,9 +219,10 @@ impl Life {
                     .set_status(agent_id, status.as_str(), ChangeIf::Any)?;
             }
         }
-        end_session(tx, &self.session_id, status, end.exited.lost)?;
+        let run = &self.session_id;
+        sessions::end(tx, run, run, status, end.exited.lost)?;
         for session_id in &end.sessions {
-            end_session(tx, session_id, status, 0)?;
+            sessions::end(tx, session_id, run, status, 0)?;
         }
         let options = SnapshotOptions::default().description(description);
         tx.snapshots().create(&self.agent_id, &options)
@@ -270,28 +275,4 @@ impl Life {
             }
         })
     }
-}
-
-/// Ends a session, unless another run that took it up as well was faster.
-fn end_session(
-    tx: &mut Transaction<'_>,
-    id: &str,
-    status: SessionStatus,
-    lost: u64,
-) -> Result<(), StateStoreError> {
-    let Some(record) = tx.sessions().get(id)? else {
-        return Ok(());
-    };
-    let mut session = Session::from(record);
-    if session.status.is_final() {
-        return Ok(());
-    }
-    if lost > 0 {
-        let metadata = session.metadata.get_or_insert_with(|| json!({}));
-        if let Some(metadata) = metadata.as_object_mut() {
-            metadata.insert("lost_events".to_owned(), json!(lost));
-        }
-        tx.sessions().save_if(&session, SaveIf::Any)?;
-    }
-    tx.sessions().end(id, status, ChangeIf::Any).map(drop)
 }

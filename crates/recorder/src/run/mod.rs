@@ -29,6 +29,7 @@ pub use signals::{Caught, Signals};
 
 use crate::entries::EntryReader;
 use crate::lines::{Splitter, Stream};
+use crate::liveness::ProofOfLife;
 use batches::{Patience, Recorder};
 use life::{Ended, Life};
 use pump::{Pumped, Queue, pump};
@@ -147,6 +148,7 @@ pub struct Run {
     store: SqliteStateStore,
     options: RunOptions,
     life: Life,
+    proof: ProofOfLife,
 }
 
 impl Run {
@@ -167,12 +169,18 @@ impl Run {
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect(),
         };
+        // Before its session can be seen.
+        let proof = ProofOfLife::begin(store.path(), &life.session_id);
         let begun = life.clone();
-        store.transact(move |tx| begun.begin(tx)).await?;
+        if let Err(error) = store.transact(move |tx| begun.begin(tx)).await {
+            proof.end();
+            return Err(error);
+        }
         Ok(Self {
             store,
             options,
             life,
+            proof,
         })
     }
 
@@ -190,6 +198,7 @@ impl Run {
             store,
             options,
             life,
+            proof,
         } = self;
         let started = Instant::now();
         // The grace is kept by the one who forwards the signal; a kill is then meant at once.
@@ -218,6 +227,9 @@ impl Run {
             Ok(agent) => agent,
             Err(error) => {
                 recorder.end(&Ended::unstarted(whole_text(&error))).await;
+                if recorder.tally.is_end_recorded {
+                    proof.end();
+                }
                 recorder.close().await;
                 return Err(RecordError::NotStarted {
                     error,
@@ -228,6 +240,9 @@ impl Run {
         let (ended, [stdout, stderr], held_by, mut recorder) =
             follow(&runner, &agent, &options, signals, recorder, notify).await?;
         let snapshot_id = recorder.end(&ended).await;
+        if recorder.tally.is_end_recorded {
+            proof.end();
+        }
         let named_sessions = recorder.named_sessions();
         let unstructured = recorder.unstructured().clone();
         recorder.close().await;
