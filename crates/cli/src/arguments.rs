@@ -82,8 +82,8 @@ null is as good as no key, and of two equal keys the last counts. A line that is
 can't be stored, is kept as plain output; `not_structured` in its metadata says why.
 
 SIGINT, SIGTERM and SIGHUP are passed on to the command, and its session is then terminated. A command that still runs \
-after --grace, or at a second signal, is killed. Where the reader of this program's output goes away, recording goes \
-on. Where the store is busy or full, the command and its output go on: what can't be written is kept in memory, up to --buffer, and tried again, until --timeout after the command's end. The exit code is 125 where anything is missing then.";
+after --grace, or at a second signal, is killed. Where the reader of this program's output goes away, the command's \
+pipe is closed as well, unless --keep-recording. Where the store is busy or full, the command and its output go on: what can't be written is kept in memory, up to --buffer, and tried again, until --timeout after the command's end. The exit code is 125 where anything is missing then.";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -227,6 +227,9 @@ pub(crate) struct RunArguments {
     /// A name of the input, so that lines that come a second time add nothing
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) source: Option<String>,
+    /// Record on where the reader of this program's output goes away
+    #[arg(long)]
+    pub(crate) keep_recording: bool,
     /// Bytes of a line above which it becomes several events (1024 to 67108864)
     #[arg(long, value_name = "BYTES", default_value_t = longest_line(), hide_default_value = true,
           value_parser = clap::value_parser!(u32).range(1024..=i64::from(longest_line())))]

@@ -91,6 +91,7 @@ fn options(wanted: &RunArguments, patience: Duration) -> Result<RunOptions, Fail
         .jsonl(wanted.jsonl)
         .line_limit(wanted.line_limit)
         .source(wanted.source.clone())
+        .keep_recording(wanted.keep_recording)
         .buffer(wanted.buffer)
         .linger(wanted.linger.0)
         .reader_to_nowhere(reader_to_nowhere())

@@ -194,10 +194,11 @@ fn memory_stays_bounded_however_long_a_line_is() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_neither_the_command_nor_the_recording() {
+fn a_reader_that_goes_away_ends_neither_the_command_nor_the_recording_where_that_is_asked_for() {
     let place = Place::new();
     let script = "read go; for i in 1 2 3 4 5 6 7 8 9; do echo $i; done; echo end >&2";
-    let (child, mut stdin) = start_unheard(&mut place.command(&["run", "--", "sh", "-c", script]));
+    let (child, mut stdin) =
+        start_unheard(&mut place.command(&["run", "--keep-recording", "--", "sh", "-c", script]));
     stdin.write_all(b"go\n").unwrap();
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -208,4 +209,18 @@ fn a_reader_that_goes_away_ends_neither_the_command_nor_the_recording() {
     );
     assert!(!stderr.contains("panicked"), "{stderr}");
     assert_eq!(place.events().len(), 10);
+}
+
+#[test]
+fn where_the_reader_goes_away_the_command_gets_what_it_would_get_without_us() {
+    let place = Place::new();
+    let script = "read go; exec yes";
+    let (child, mut stdin) = start_unheard(&mut place.command(&["run", "--", "sh", "-c", script]));
+    stdin.write_all(b"go\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    // SIGPIPE, as in a shell.
+    assert_eq!(output.status.code(), Some(128 + 13), "{stderr}");
+    assert!(stderr.contains("was closed by its reader"), "{stderr}");
+    assert!(!place.events().is_empty());
 }

@@ -47,6 +47,7 @@ pub struct RunOptions {
     backend: String,
     is_jsonl: bool,
     source: Option<String>,
+    keep_recording: bool,
     line_limit: u32,
     grace: Duration,
     buffer: usize,
@@ -65,6 +66,7 @@ impl RunOptions {
             backend: "local".to_owned(),
             is_jsonl: false,
             source: None,
+            keep_recording: false,
             line_limit: u32::try_from(Limits::default().max_content_bytes()).unwrap_or(u32::MAX),
             grace: Duration::from_secs(5),
             buffer: 64 * 1024 * 1024,
@@ -93,6 +95,14 @@ impl RunOptions {
     #[must_use]
     pub fn source(mut self, name: Option<String>) -> Self {
         self.source = name;
+        self
+    }
+
+    /// Sets whether recording goes on where the reader of this program's output goes away (no: the command's pipe is closed
+    /// then, as it would be without the recorder).
+    #[must_use]
+    pub fn keep_recording(mut self, goes_on: bool) -> Self {
+        self.keep_recording = goes_on;
         self
     }
 
@@ -295,6 +305,7 @@ async fn follow(
         tokio::io::stdout(),
         splitter(Stream::Stdout),
         queue.clone(),
+        options.keep_recording,
         stopped.clone(),
     ));
     let stderr = tokio::spawn(pump(
@@ -302,6 +313,7 @@ async fn follow(
         tokio::io::stderr(),
         splitter(Stream::Stderr),
         queue,
+        options.keep_recording,
         stopped,
     ));
     let pid = agent.pid;

@@ -72,18 +72,22 @@ pub(super) struct Pumped {
 /// The most bytes that are read after the word to stop: what a pipe may hold, several times.
 const LAST_BYTES: usize = 1024 * 1024;
 
-/// Copies `from` to `to` until it ends or `stop` says so, and cuts it into lines. A `to` that fails is left alone. What is
+/// Copies `from` to `to` until it ends or `stop` says so, and cuts it into lines. A `to` that fails is left alone; where its
+/// reader is gone, `from` is closed too, unless that goes on unheard. What is
 /// in the pipe when it is to stop is taken still. Returns `from` too, where it has not ended.
 pub(super) async fn pump<R: AsyncRead + Unpin>(
-    mut from: R,
+    from: R,
     mut to: impl AsyncWrite + Unpin,
     mut splitter: Splitter,
     queue: Queue,
+    goes_on_unheard: bool,
     mut stop: watch::Receiver<bool>,
 ) -> (Pumped, Option<R>) {
     let mut buffer = vec![0; CHUNK];
     let mut trouble = None;
     let mut is_heard = true;
+    let mut has_reader = true;
+    let mut from = Some(from);
     let mut last_bytes = 0;
     let mut has_ended = true;
     loop {
@@ -93,7 +97,7 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
         }
         let read = tokio::select! {
             biased;
-            read = from.read(&mut buffer) => read,
+            read = read(&mut from, &mut buffer) => read,
             _ = stop.wait_for(|stop| *stop) => {
                 has_ended = false;
                 break;
@@ -120,11 +124,21 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
             };
             if let Err(error) = passed {
                 is_heard = false;
-                trouble = Some(format!("is no longer passed on, only recorded: {error}"));
+                has_reader = error.kind() != io::ErrorKind::BrokenPipe || goes_on_unheard;
+                trouble = Some(if has_reader {
+                    format!("is no longer passed on, only recorded: {error}")
+                } else {
+                    "was closed by its reader, and so to the command".to_owned()
+                });
             }
         }
         for line in splitter.feed(chunk, SystemClock::default().now_seconds()) {
             queue.put(line).await;
+        }
+        if !has_reader {
+            // The command gets what it would get without us: its pipe is closed.
+            drop(from.take());
+            break;
         }
     }
     for line in splitter.finish(SystemClock::default().now_seconds()) {
@@ -134,7 +148,14 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
         lines: splitter.lines(),
         trouble,
     };
-    (pumped, (!has_ended).then_some(from))
+    (pumped, from.filter(|_| !has_ended))
+}
+
+async fn read(from: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> io::Result<usize> {
+    match from {
+        Some(from) => from.read(buffer).await,
+        None => Ok(0),
+    }
 }
 
 async fn pass(to: &mut (impl AsyncWrite + Unpin), chunk: &[u8]) -> io::Result<()> {
