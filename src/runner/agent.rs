@@ -126,6 +126,16 @@ pub enum AgentSignal {
     Terminate,
     /// SIGHUP, sent when a terminal closes; many programs read their configuration again.
     Hangup,
+    /// SIGQUIT, what ctrl-\ sends.
+    Quit,
+    /// SIGUSR1, which means what the program says.
+    User1,
+    /// SIGUSR2, likewise.
+    User2,
+    /// SIGTSTP, what ctrl-z sends: the request to stop for a while.
+    Stop,
+    /// SIGCONT: the end of such a stop.
+    Continue,
 }
 
 /// The reading ends of an agent's output. See [`LocalProcessRunner::take_output`](super::LocalProcessRunner::take_output).

@@ -133,6 +133,11 @@ impl Inner {
             AgentSignal::Interrupt => Signal::INT,
             AgentSignal::Terminate => Signal::TERM,
             AgentSignal::Hangup => Signal::HUP,
+            AgentSignal::Quit => Signal::QUIT,
+            AgentSignal::User1 => Signal::USR1,
+            AgentSignal::User2 => Signal::USR2,
+            AgentSignal::Stop => Signal::TSTP,
+            AgentSignal::Continue => Signal::CONT,
         };
         let pid = self
             .child

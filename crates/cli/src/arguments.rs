@@ -81,8 +81,9 @@ With --jsonl a line of either stream that is a JSON object makes the event itsel
 null is as good as no key, and of two equal keys the last counts. A line that is no JSON object, or has a value that \
 can't be stored, is kept as plain output; `not_structured` in its metadata says why.
 
-SIGINT, SIGTERM and SIGHUP are passed on to the command, and its session is then terminated. A command that still runs \
-after --grace, or at a second signal, is killed. Where the reader of this program's output goes away, the command's \
+What is typed in a terminal (ctrl-c, ctrl-z) reaches the command from there; signals of processes are passed on. Its session is \
+then terminated. A command that still runs --grace after SIGTERM, SIGHUP, a second ctrl-c or a SIGINT of a process, or at a \
+further one, is killed. Where the reader of this program's output goes away, the command's \
 pipe is closed as well, unless --keep-recording. Where the store is busy or full, the command and its output go on: what can't be written is kept in memory, up to --buffer, and tried again, until --timeout after the command's end. The exit code is 125 where anything is missing then.";
 
 #[derive(Debug, Parser)]

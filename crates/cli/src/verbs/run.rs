@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use descartes_state::OpenMode;
 use descartes_state::serde_json::json;
-use descartes_state_recorder::run::{Notice, RecordError, Report, Run, RunOptions, Signals};
+use descartes_state_recorder::run::{
+    Caught, Notice, RecordError, Report, Run, RunOptions, Signals,
+};
 use descartes_state_recorder::sweep::sweep;
 
 use super::open;
@@ -26,7 +28,7 @@ pub(super) async fn run(
     let run = tokio::select! {
         biased;
         run = begin(common, options) => run.map_err(Failure::of_recording)?,
-        caught = signals.next() => {
+        caught = until_asked_to_end(&mut signals) => {
             let message = format!("{} before the command was started", caught.name);
             output.complain(&Failure::new(Kind::Other, message));
             return Ok(128 + caught.number);
@@ -46,7 +48,21 @@ pub(super) async fn run(
         Err(RecordError::NotStarted {
             is_recorded: false, ..
         }) => Ok(Kind::Recording.code()),
+        Err(RecordError::Interrupted(caught)) => {
+            let error = RecordError::Interrupted(caught);
+            output.complain(&Failure::new(Kind::Recording, error.to_string()));
+            Ok(128 + caught.number)
+        }
         Err(error) => Err(error.into()),
+    }
+}
+
+async fn until_asked_to_end(signals: &mut Signals) -> Caught {
+    loop {
+        let caught = signals.next().await;
+        if caught.asks_to_end() {
+            return caught;
+        }
     }
 }
 

@@ -134,3 +134,48 @@ fn a_line_that_was_not_finished_is_kept() {
     running.done();
     assert_eq!(text(&place.events()[0], "content"), "unfinished");
 }
+
+#[test]
+fn signals_that_mean_what_the_command_says_are_passed_on() {
+    let place = Place::new();
+    let script =
+        "trap 'echo one' USR1; trap 'echo two; exit 0' USR2; echo ready; while :; do read x; done";
+    let mut running = ready(&place, &[], script);
+    running.signal(Signal::USR1);
+    running.wait_for_end_of_stdout("one\n");
+    running.signal(Signal::USR2);
+    let done = running.done();
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(text(&place.session(), "status"), "completed");
+}
+
+/// A terminal by `script` of util-linux; `None` where that is missing.
+fn in_a_terminal(place: &Place, arguments: &str) -> Option<Running> {
+    let mut command = std::process::Command::new("script");
+    let line = format!("{} run {arguments}", crate::support::PROGRAM);
+    command.args(["-qec", &line, "/dev/null"]);
+    place.prepare(&mut command);
+    std::process::Command::new("script")
+        .arg("--version")
+        .output()
+        .ok()?;
+    Some(Running::new(&mut command))
+}
+
+#[test]
+fn a_ctrl_c_in_a_terminal_reaches_the_command_once_and_starts_no_grace() {
+    let place = Place::new();
+    let script = "n=0; trap 'n=$((n+1)); echo heard $n' INT; echo ready; i=0; \
+                  while [ $i -lt 8 ]; do sleep 0.1; i=$((i+1)); done; echo total $n";
+    let arguments = format!("--grace 0.1 -- sh -c \"{}\"", script.replace('$', "\\$"));
+    let Some(mut running) = in_a_terminal(&place, &arguments) else {
+        return;
+    };
+    running.wait_for_end_of_stdout("ready\r\n");
+    running.write("\x03");
+    let done = running.done();
+    let text_seen = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(text_seen.contains("total 1"), "{text_seen}");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(text(&place.session(), "status"), "terminated");
+}

@@ -247,9 +247,10 @@ impl Run {
                 });
             }
         };
+        let mut watch = Watch::new(signals, options.grace, Arc::clone(&notify));
         let (ended, [stdout, stderr], held_by, mut recorder) =
-            follow(&runner, &agent, &options, signals, recorder, notify).await?;
-        let snapshot_id = recorder.end(&ended).await;
+            follow(&runner, &agent, &options, &mut watch, recorder, notify).await?;
+        let snapshot_id = watch.unless_interrupted(recorder.end(&ended)).await?;
         if recorder.tally.is_end_recorded {
             proof.end();
         }
@@ -286,7 +287,7 @@ async fn follow(
     runner: &LocalProcessRunner,
     agent: &AgentInfo,
     options: &RunOptions,
-    signals: Signals,
+    watch: &mut Watch,
     recorder: Recorder,
     notify: Notify,
 ) -> Result<(Ended, [Pumped; 2], Vec<String>, Recorder), RecordError> {
@@ -324,20 +325,20 @@ async fn follow(
         handle.block_on(recorder.record(pid, received, exited))
     });
 
-    let mut watch = Watch::new(signals, options.grace, Arc::clone(&notify));
-    let end = supervise(runner, &agent.id, &mut watch).await?;
+    let end = supervise(runner, &agent.id, watch).await?;
     // A signal from here on isn't the command's end.
     let ended = Ended::new(end, watch.interrupted.map(|caught| caught.name));
     // The recorder goes only where it has panicked.
     let _told = exit.send(ended.clone());
-    let (lines, stdout, stderr) = drain(stdout, stderr, &stop, &mut watch, options.linger).await?;
+    let (lines, stdout, stderr) = drain(stdout, stderr, &stop, watch, options.linger).await?;
     let held_by = leftover::leave(stdout, stderr, options.reader_to_nowhere.as_deref());
     if !held_by.is_empty() {
         notify(&Notice::HeldOpen {
             by: held_by.clone(),
         });
     }
-    let recorder = recording.await.map_err(RecordError::Broken)?;
+    let recorder = watch.unless_interrupted(recording).await?;
+    let recorder = recorder.map_err(RecordError::Broken)?;
     Ok((ended, lines, held_by, recorder))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use descartes_state::{RunnerError, SessionStatus};
 use tokio::task::JoinError;
 
+use super::signals::Caught;
 use crate::entries::Unstructured;
 use crate::lines::Stream;
 
@@ -203,6 +204,9 @@ pub enum RecordError {
     /// The command's process could not be watched.
     #[error("{}", whole_text(.0))]
     NotWatched(RunnerError),
+    /// A second signal came before everything was recorded.
+    #[error("{} for the second time: not everything is recorded", .0.name)]
+    Interrupted(Caught),
     /// A task of the recorder panicked.
     #[error("recording broke off: {0}")]
     Broken(JoinError),

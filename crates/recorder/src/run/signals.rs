@@ -1,4 +1,7 @@
-//! The signals that ask this program to end.
+//! The signals that this program gets, and who sent them.
+//!
+//! What a person types in a terminal (ctrl-c, ctrl-\\, ctrl-z) the kernel sends to everybody in the foreground, the command
+//! too: passed on, it would come twice, and many programs give up at the second. What a process sends, it sends to us alone.
 
 use std::io;
 
@@ -12,36 +15,54 @@ pub struct Caught {
     pub name: &'static str,
     /// Its number.
     pub number: u8,
+    /// Whether the command has got it as well, from the terminal.
+    pub(super) is_from_terminal: bool,
 }
 
-const INTERRUPT: Caught = Caught {
-    signal: AgentSignal::Interrupt,
-    name: "SIGINT",
-    number: 2,
-};
+impl Caught {
+    /// Returns whether it asks a program to end, and not for something else.
+    #[must_use]
+    pub fn asks_to_end(self) -> bool {
+        matches!(
+            self.signal,
+            AgentSignal::Interrupt
+                | AgentSignal::Terminate
+                | AgentSignal::Hangup
+                | AgentSignal::Quit
+        )
+    }
+}
 
 #[cfg(unix)]
 mod platform {
-    use super::{AgentSignal, Caught, INTERRUPT, io};
-    use tokio::signal::unix::{Signal, SignalKind, signal};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
 
-    const HANGUP: Caught = Caught {
-        signal: AgentSignal::Hangup,
-        name: "SIGHUP",
-        number: 1,
+    use signal_hook::consts::{
+        SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGXFSZ,
     };
-    const TERMINATE: Caught = Caught {
-        signal: AgentSignal::Terminate,
-        name: "SIGTERM",
-        number: 15,
-    };
+    use signal_hook::iterator::SignalsInfo;
+    use signal_hook::iterator::exfiltrator::WithOrigin;
+    use signal_hook::low_level::siginfo::{Cause, Origin};
+    use tokio::sync::mpsc;
+
+    use super::{AgentSignal, Caught, io};
+
+    const HEARD: [(i32, u8, &str, AgentSignal); 7] = [
+        (SIGHUP, 1, "SIGHUP", AgentSignal::Hangup),
+        (SIGINT, 2, "SIGINT", AgentSignal::Interrupt),
+        (SIGQUIT, 3, "SIGQUIT", AgentSignal::Quit),
+        (SIGUSR1, 10, "SIGUSR1", AgentSignal::User1),
+        (SIGUSR2, 12, "SIGUSR2", AgentSignal::User2),
+        (SIGTERM, 15, "SIGTERM", AgentSignal::Terminate),
+        (SIGTSTP, 20, "SIGTSTP", AgentSignal::Stop),
+    ];
 
     /// Listens from its making on. A signal that was ignored before, as under `nohup`, stays ignored.
     #[derive(Debug)]
     pub struct Signals {
-        interrupt: Option<Signal>,
-        terminate: Option<Signal>,
-        hangup: Option<Signal>,
+        caught: mpsc::UnboundedReceiver<Caught>,
     }
 
     impl Signals {
@@ -50,40 +71,53 @@ mod platform {
         /// # Errors
         /// What the operating system answers.
         pub fn listen() -> io::Result<Self> {
+            // A file that may not grow is an error of the write, and not the end of us.
+            signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
             let ignored = ignored();
-            let listen = |caught: Caught, kind| {
-                let is_ignored = ignored >> (caught.number - 1) & 1 == 1;
-                if is_ignored {
-                    Ok(None)
-                } else {
-                    signal(kind).map(Some)
-                }
-            };
-            Ok(Self {
-                interrupt: listen(INTERRUPT, SignalKind::interrupt())?,
-                terminate: listen(TERMINATE, SignalKind::terminate())?,
-                hangup: listen(HANGUP, SignalKind::hangup())?,
-            })
+            let heard = HEARD
+                .iter()
+                .map(|(signal, ..)| *signal)
+                .filter(|signal| ignored >> (signal - 1) & 1 == 0);
+            let mut signals = SignalsInfo::<WithOrigin>::new(heard)?;
+            let (send, caught) = mpsc::unbounded_channel();
+            thread::Builder::new()
+                .name("signals".into())
+                .spawn(move || {
+                    for origin in signals.forever() {
+                        let Some(caught) = caught_of(&origin) else {
+                            continue;
+                        };
+                        if send.send(caught).is_err() {
+                            break;
+                        }
+                    }
+                })?;
+            Ok(Self { caught })
         }
 
         /// Returns the next one. Nothing is lost if the future is dropped.
         pub async fn next(&mut self) -> Caught {
-            tokio::select! {
-                () = received(&mut self.interrupt) => INTERRUPT,
-                () = received(&mut self.terminate) => TERMINATE,
-                () = received(&mut self.hangup) => HANGUP,
+            match self.caught.recv().await {
+                Some(caught) => caught,
+                None => std::future::pending().await,
             }
         }
     }
 
-    async fn received(signal: &mut Option<Signal>) {
-        let is_received = match signal {
-            Some(signal) => signal.recv().await.is_some(),
-            None => false,
-        };
-        if !is_received {
-            std::future::pending::<()>().await;
-        }
+    fn caught_of(origin: &Origin) -> Option<Caught> {
+        let known = HEARD.iter().find(|(signal, ..)| *signal == origin.signal);
+        let (_, number, name, signal) = *known?;
+        let is_typed = matches!(
+            signal,
+            AgentSignal::Interrupt | AgentSignal::Quit | AgentSignal::Stop
+        );
+        Some(Caught {
+            signal,
+            name,
+            number,
+            // si_code is SI_KERNEL (sigaction(2)).
+            is_from_terminal: is_typed && matches!(origin.cause, Cause::Kernel),
+        })
     }
 
     /// Returns the signals that this program ignores, as far as the system tells (Linux).
@@ -93,11 +127,18 @@ mod platform {
         mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
             .unwrap_or(0)
     }
+
+    /// Stops this process, until it is continued.
+    pub(in crate::run) fn stop_self() {
+        // It can't fail: it is this process.
+        let _stopped =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+    }
 }
 
 #[cfg(not(unix))]
 mod platform {
-    use super::{Caught, INTERRUPT, io};
+    use super::{AgentSignal, Caught, io};
 
     /// Listens from its making on.
     #[derive(Debug)]
@@ -117,9 +158,17 @@ mod platform {
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;
             }
-            INTERRUPT
+            Caught {
+                signal: AgentSignal::Interrupt,
+                name: "SIGINT",
+                number: 2,
+                is_from_terminal: true,
+            }
         }
     }
+
+    pub(in crate::run) fn stop_self() {}
 }
 
 pub use platform::Signals;
+pub(super) use platform::stop_self;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use descartes_state::uuid::Uuid;
-use descartes_state::{AgentExit, LocalProcessRunner};
+use descartes_state::{AgentExit, AgentSignal, LocalProcessRunner};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Notify;
 use super::pump::Pumped;
 use super::report::{Notice, RecordError};
-use super::signals::{Caught, Signals};
+use super::signals::{Caught, Signals, stop_self};
 use crate::lines::Stream;
 
 /// Signals to this program, and how long the command has after the first.
@@ -36,8 +36,8 @@ impl Watch {
         }
     }
 
-    /// Waits for a signal, or for the end of the grace after one: returns the signal, or `None` when patience ends. A second
-    /// signal ends it too.
+    /// Waits for a signal, or for the end of the grace after one: returns the signal, or `None` when patience ends. A further
+    /// signal ends the grace too.
     async fn next(&mut self) -> Option<Caught> {
         let deadline = self.deadline;
         let patience = async {
@@ -50,12 +50,47 @@ impl Watch {
             caught = self.signals.next() => caught,
             () = patience => return None,
         };
-        self.deadline = Some(Instant::now() + self.grace);
-        if self.interrupted.is_some() {
+        if !caught.asks_to_end() {
+            return Some(caught);
+        }
+        if self.deadline.is_some() {
             return None;
         }
-        self.interrupted = Some(caught);
+        // A person's first ctrl-c is between them and the command: it may mean something else than the end there.
+        let is_first = self.interrupted.is_none();
+        let is_patient =
+            caught.is_from_terminal && is_first || matches!(caught.signal, AgentSignal::Quit);
+        if !is_patient {
+            self.deadline = Some(Instant::now() + self.grace);
+        }
+        self.interrupted.get_or_insert(caught);
         Some(caught)
+    }
+
+    /// Waits for something while signals are heard: the second that asks to end ends the waiting.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub(super) async fn unless_interrupted<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, RecordError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                caught = self.signals.next() => {
+                    if !caught.asks_to_end() {
+                        continue;
+                    }
+                    if self.interrupted.is_some() {
+                        return Err(RecordError::Interrupted(caught));
+                    }
+                    self.interrupted = Some(caught);
+                }
+            }
+        }
     }
 }
 
@@ -81,8 +116,18 @@ pub(super) async fn supervise(
             watch.deadline = None;
             continue;
         };
-        if let Err(error) = runner.signal(id, caught.signal) {
-            (watch.notify)(&Notice::NotSignalled(error));
+        let pass_on = |signal| {
+            if let Err(error) = runner.signal(id, signal) {
+                (watch.notify)(&Notice::NotSignalled(error));
+            }
+        };
+        if !caught.is_from_terminal {
+            pass_on(caught.signal);
+        }
+        if caught.signal == AgentSignal::Stop {
+            // The shell sees us stopped, and gets its terminal back; `fg` wakes both.
+            stop_self();
+            pass_on(AgentSignal::Continue);
         }
     }
 }
@@ -117,9 +162,12 @@ pub(super) async fn drain(
             () = &mut lingered, if !*stop.borrow() => {
                 stop.send_replace(true);
             }
-            _ = watch.next(), if !*stop.borrow() => {
+            caught = watch.signals.next(), if !*stop.borrow() => {
                 // The command is gone; there is nobody to pass a signal on to.
-                stop.send_replace(true);
+                if caught.asks_to_end() {
+                    watch.interrupted.get_or_insert(caught);
+                    stop.send_replace(true);
+                }
             }
         }
     };
