@@ -46,6 +46,8 @@ pub struct Entries {
     events: Vec<Event>,
     /// Events whose ids are made of what they say, and that may be stored already.
     named: Vec<Uuid>,
+    /// How many of the events are parts of lines that weren't over.
+    interim: usize,
     transitions: Vec<StateChange>,
 }
 
@@ -163,7 +165,7 @@ impl EntryReader {
         self.has_own_state
     }
 
-    /// Adds one line, or one part of a line, as exactly one event.
+    /// Adds one line, or one part of a line, as exactly one event; what has come of one that isn't over is marked `interim`.
     pub fn add(&mut self, line: Line, entries: &mut Entries) {
         let stream = line.stream.as_str();
         let mut metadata = Map::from_iter([
@@ -176,17 +178,21 @@ impl EntryReader {
                 metadata.insert("parts".to_owned(), json!(part.number));
             }
         }
-        if !line.is_terminated {
+        if line.is_interim {
+            entries.interim += 1;
+            metadata.insert("interim".to_owned(), json!(true));
+        } else if !line.is_terminated {
             metadata.insert("unterminated".to_owned(), json!(true));
         }
-        let is_whole = line.part.is_none();
+        let is_whole = line.part.is_none() && !line.is_interim;
         let read_at = line.read_at;
         let place = format!(
             "{stream}\0{}\0{}",
             line.number,
             line.part.map_or(0, |part| part.number)
         );
-        let id = self.source.as_ref().map(|source| {
+        let source = self.source.as_ref().filter(|_| !line.is_interim);
+        let id = source.map(|source| {
             let name = [source.as_bytes(), place.as_bytes(), &line.bytes].join(&0);
             Uuid::new_v5(&NAMED_EVENTS, &name)
         });
@@ -336,9 +342,14 @@ impl EntryReader {
 }
 
 impl Entries {
-    /// Returns how many events these are: one a line, or a part of one.
+    /// Returns how many lines these are, or parts of long ones; those that weren't over aren't counted.
     #[must_use]
     pub fn events(&self) -> usize {
+        self.events.len() - self.interim
+    }
+
+    /// Returns how many rows these are in the table of events.
+    pub(crate) fn rows(&self) -> usize {
         self.events.len()
     }
 

@@ -44,6 +44,8 @@ pub struct Line {
     pub part: Option<Part>,
     /// False for a last line without a newline.
     pub is_terminated: bool,
+    /// Whether it is what has come so far of a line that isn't over; the line comes whole, later.
+    pub is_interim: bool,
     /// When it was read, in Unix seconds.
     pub read_at: i64,
 }
@@ -71,6 +73,8 @@ pub struct Splitter {
     lines: u64,
     /// Parts of the present line that are out.
     parts: u64,
+    /// Bytes of the buffer that were shown before the line was over.
+    shown: usize,
 }
 
 impl Splitter {
@@ -84,6 +88,7 @@ impl Splitter {
             buffer: Vec::new(),
             lines: 0,
             parts: 0,
+            shown: 0,
         }
     }
 
@@ -126,6 +131,52 @@ impl Splitter {
         lines
     }
 
+    /// Returns whether something of the present line has come that wasn't shown. A line that comes in parts is shown by them.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        self.parts == 0 && self.buffer.len() > self.shown
+    }
+
+    /// Returns whether the present line may become a JSON object.
+    #[must_use]
+    pub fn begins_like_an_object(&self) -> bool {
+        let text = self.buffer.trim_ascii_start();
+        text.first().is_some_and(|first| *first == b'{')
+    }
+
+    /// Returns what has come of the present line since the last time, as far as it can be shown: up to a whole character,
+    /// outside an escape sequence, and after white space where there is some. The line comes whole, once it is over.
+    pub fn interim(&mut self, read_at: i64) -> Option<Line> {
+        let pending = self.buffer.get(self.shown..)?;
+        let text = match std::str::from_utf8(pending) {
+            Ok(text) => text,
+            // The last character is on its way; other bytes are no text to be shown.
+            Err(error) if error.error_len().is_none() => {
+                std::str::from_utf8(pending.get(..error.valid_up_to())?).ok()?
+            }
+            Err(_) => return None,
+        };
+        let text = without_begun_escape(text);
+        let end = text.rfind(char::is_whitespace).map(|space| {
+            let width = text[space..].chars().next().map_or(0, char::len_utf8);
+            space + width
+        });
+        let text = &text[..end.unwrap_or(text.len())];
+        if text.is_empty() {
+            return None;
+        }
+        self.shown += text.len();
+        Some(Line {
+            stream: self.stream,
+            number: self.lines + 1,
+            bytes: text.as_bytes().to_vec(),
+            part: None,
+            is_terminated: false,
+            is_interim: true,
+            read_at,
+        })
+    }
+
     /// Returns what is left when the stream ends without a newline.
     pub fn finish(&mut self, read_at: i64) -> Vec<Line> {
         let mut lines = Vec::new();
@@ -137,6 +188,7 @@ impl Splitter {
 
     /// Hands the buffer out: as one part, or as several where it isn't UTF-8 and too long for that.
     fn emit(&mut self, is_end: bool, is_terminated: bool, read_at: i64, out: &mut Vec<Line>) {
+        self.shown = 0;
         let bytes = mem::take(&mut self.buffer);
         let most = match std::str::from_utf8(&bytes) {
             Ok(_) => bytes.len(),
@@ -181,9 +233,27 @@ impl Splitter {
             bytes,
             part,
             is_terminated: is_terminated || !is_last,
+            is_interim: false,
             read_at,
         });
     }
+}
+
+/// Cuts an escape sequence off the end that isn't over yet.
+fn without_begun_escape(text: &str) -> &str {
+    let Some(start) = text.rfind('\x1b') else {
+        return text;
+    };
+    let sequence = &text[start + 1..];
+    let is_over = match sequence.chars().next() {
+        // A control sequence ends with a letter or the like, an operating system command with BEL or ESC \.
+        Some('[') => sequence[1..].contains(|end| matches!(end, '\x40'..='\x7e')),
+        Some(']' | 'P' | '^' | '_') => sequence.contains('\x07'),
+        Some('(' | ')' | '#' | '%') => sequence.len() > 1,
+        Some(_) => true,
+        None => false,
+    };
+    if is_over { text } else { &text[..start] }
 }
 
 /// Takes the beginning of a character that is cut in two off the end.
@@ -256,6 +326,29 @@ mod tests {
         ];
         let expected = expected.map(|(number, text, part)| (number, text.to_owned(), part));
         assert_eq!(texts(&lines), expected);
+    }
+
+    #[test]
+    fn what_has_come_of_a_line_is_shown_once_and_the_line_comes_whole() {
+        let mut splitter = Splitter::new(Stream::Stdout, 1024);
+        let mut show = |bytes: &[u8]| {
+            let lines = splitter.feed(bytes, 0);
+            let shown = splitter
+                .interim(0)
+                .map(|line| String::from_utf8(line.bytes).unwrap());
+            (lines.len(), shown)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(show(b"Name: "), (0, text("Name: ")));
+        assert_eq!(show(b""), (0, None));
+        assert_eq!(show("J\u{f6}".as_bytes().split_at(2).0), (0, text("J")));
+        assert_eq!(show("\u{f6}".as_bytes().split_at(1).1), (0, text("\u{f6}")));
+        assert_eq!(show(b" is\x1b[3"), (0, text(" ")));
+        assert_eq!(show(b"1m red"), (0, text("is\x1b[31m ")));
+        assert_eq!(show(b"\nnext"), (1, text("next")));
+        let lines = splitter.feed(b"!\n", 0);
+        assert_eq!(lines[0].bytes, b"next!");
+        assert!(!lines[0].is_interim && lines[0].part.is_none());
     }
 
     #[test]

@@ -224,3 +224,34 @@ fn where_the_reader_goes_away_the_command_gets_what_it_would_get_without_us() {
     assert!(stderr.contains("was closed by its reader"), "{stderr}");
     assert_eq!(text(&place.session(), "status"), "failed");
 }
+
+#[test]
+fn output_without_a_newline_is_recorded_as_it_happens_and_its_line_whole() {
+    let place = Place::new();
+    let script = "printf 'Your name: '; read name; echo \"hello $name\"";
+    let mut running = place.start(&["run", "--json", "--", "sh", "-c", script]);
+    running.wait_for_stdout("Your name: ");
+    let shown = eventually(|| place.items(&["search", "name"]).into_iter().next());
+    assert_eq!(text(&shown, "content"), "Your name: ");
+    assert_eq!(shown["metadata"]["interim"], true);
+    running.write("bob\n");
+    let done = running.done();
+    let summary = done.summary();
+    assert_eq!(
+        (&summary["events"], &summary["stdout_lines"]),
+        (&1.into(), &1.into())
+    );
+    let events = place.events();
+    let whole = events.last().unwrap();
+    assert_eq!(text(whole, "content"), "Your name: hello bob");
+    assert!(whole["metadata"].get("interim").is_none());
+    assert_eq!(place.items(&["search", "name hello"]).len(), 1);
+
+    // What may become an object isn't shown before it is whole.
+    let script = "printf '{\"content\":'; sleep 0.5; echo '\"x\"}'";
+    let done = place.run(&[
+        "run", "--name", "j", "--jsonl", "--json", "--", "sh", "-c", script,
+    ]);
+    let events = place.items(&["events", text(&done.summary(), "session_id")]);
+    assert_eq!(events.len(), 1, "{events:?}");
+}

@@ -28,7 +28,7 @@ pub(super) struct Batch {
 
 impl Batch {
     fn is_full(&self) -> bool {
-        self.exited.is_some() || self.entries.events() >= BATCH_LINES || self.bytes >= BATCH_BYTES
+        self.exited.is_some() || self.entries.rows() >= BATCH_LINES || self.bytes >= BATCH_BYTES
     }
 }
 

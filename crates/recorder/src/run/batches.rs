@@ -273,7 +273,8 @@ impl Recorder {
     }
 
     fn count(&mut self, batch: &Batch, refused: &Refused) {
-        let events = batch.entries.events() as u64 - refused.events;
+        // A refused row may be of a line that wasn't over.
+        let events = (batch.entries.events() as u64).saturating_sub(refused.events);
         if batch.is_late {
             self.tally.late += events;
         } else {
@@ -314,7 +315,7 @@ impl Recorder {
         let is_troubled = self.trouble.retry.is_some();
         let is_full = self.backlog.bytes() + line.0.bytes.len() > self.patience.buffer;
         if self.trouble.is_final || (is_troubled && is_full && !self.backlog.is_empty()) {
-            self.lose(1);
+            self.lose(u64::from(!line.0.is_interim));
             return;
         }
         self.backlog.add(line, &mut self.reader, !is_troubled);

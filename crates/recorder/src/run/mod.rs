@@ -307,6 +307,7 @@ async fn follow(
         splitter(Stream::Stdout),
         queue.clone(),
         options.keep_recording,
+        !options.is_jsonl,
         stopped.clone(),
     ));
     let stderr = tokio::spawn(pump(
@@ -315,6 +316,7 @@ async fn follow(
         splitter(Stream::Stderr),
         queue,
         options.keep_recording,
+        !options.is_jsonl,
         stopped,
     ));
     let pid = agent.pid;

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use descartes_state::{Clock, SystemClock};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::lines::{Line, Splitter};
 
@@ -81,6 +83,7 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
     mut splitter: Splitter,
     queue: Queue,
     goes_on_unheard: bool,
+    shows_json: bool,
     mut stop: watch::Receiver<bool>,
 ) -> (Pumped, Option<R>) {
     let mut buffer = vec![0; CHUNK];
@@ -88,6 +91,7 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
     let mut is_heard = true;
     let mut has_reader = true;
     let mut from = Some(from);
+    let mut interim = Interim::new(shows_json);
     let mut last_bytes = 0;
     let mut has_ended = true;
     loop {
@@ -95,10 +99,23 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
             has_ended = false;
             break;
         }
-        let read = tokio::select! {
+        let next = tokio::select! {
             biased;
-            read = read(&mut from, &mut buffer) => read,
-            _ = stop.wait_for(|stop| *stop) => {
+            read = read(&mut from, &mut buffer) => Next::Read(read),
+            () = interim.due(&splitter) => Next::Interim,
+            _ = stop.wait_for(|stop| *stop) => Next::Stop,
+        };
+        let read = match next {
+            Next::Read(read) => read,
+            Next::Interim => {
+                let shown = splitter.interim(SystemClock::default().now_seconds());
+                interim.was_shown();
+                if let Some(line) = shown {
+                    queue.put(line).await;
+                }
+                continue;
+            }
+            Next::Stop => {
                 has_ended = false;
                 break;
             }
@@ -132,7 +149,9 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
                 });
             }
         }
-        for line in splitter.feed(chunk, SystemClock::default().now_seconds()) {
+        let lines = splitter.feed(chunk, SystemClock::default().now_seconds());
+        interim.was_read(!lines.is_empty());
+        for line in lines {
             queue.put(line).await;
         }
         if !has_reader {
@@ -149,6 +168,62 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
         trouble,
     };
     (pumped, from.filter(|_| !has_ended))
+}
+
+/// What a pump does next.
+enum Next {
+    Read(io::Result<usize>),
+    /// A line that isn't over is to be shown as far as it has come.
+    Interim,
+    Stop,
+}
+
+/// When to show what has come of a line that isn't over: after a moment of quiet, and ever more seldom.
+struct Interim {
+    /// Whether lines that begin like objects are shown too.
+    shows_json: bool,
+    last_read: Instant,
+    /// When it was last shown, and how long it has to wait from then.
+    last_shown: Option<(Instant, Duration)>,
+}
+
+const QUIET: Duration = Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(400);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Interim {
+    fn new(shows_json: bool) -> Self {
+        Self {
+            shows_json,
+            last_read: Instant::now(),
+            last_shown: None,
+        }
+    }
+
+    fn was_read(&mut self, has_ended_a_line: bool) {
+        self.last_read = Instant::now();
+        if has_ended_a_line {
+            self.last_shown = None;
+        }
+    }
+
+    fn was_shown(&mut self) {
+        let pause = self
+            .last_shown
+            .map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
+        self.last_shown = Some((Instant::now(), pause));
+    }
+
+    async fn due(&self, splitter: &Splitter) {
+        if !splitter.has_pending() || (!self.shows_json && splitter.begins_like_an_object()) {
+            return std::future::pending().await;
+        }
+        let quiet = self.last_read + QUIET;
+        let next = self
+            .last_shown
+            .map_or(quiet, |(at, pause)| quiet.max(at + pause));
+        sleep_until(next).await;
+    }
 }
 
 async fn read(from: &mut Option<impl AsyncRead + Unpin>, buffer: &mut [u8]) -> io::Result<usize> {
