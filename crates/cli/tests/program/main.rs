@@ -20,3 +20,4 @@ mod showing;
 mod streams;
 mod support;
 mod sweeping;
+mod torture;

@@ -159,7 +159,7 @@ pub(crate) fn finish(command: &mut Command) -> Done {
     Done {
         code: code(output.status),
         stdout: output.stdout,
-        stderr: String::from_utf8(output.stderr).unwrap(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 
@@ -256,7 +256,7 @@ impl Running {
         Done {
             code: code(self.child.wait().unwrap()),
             stdout: std::mem::take(&mut self.seen),
-            stderr: String::from_utf8(std::mem::take(&mut self.heard)).unwrap(),
+            stderr: String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned(),
         }
     }
 }
