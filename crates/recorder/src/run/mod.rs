@@ -294,7 +294,7 @@ async fn follow(
     let outlets = runner
         .take_output(&agent.id)
         .map_err(RecordError::NotWatched)?;
-    let (queue, received) = Queue::new(options.line_limit);
+    let (queue, received) = Queue::new();
     let (stop, stopped) = watch::channel(false);
     let splitter = |stream| {
         let limit = usize::try_from(options.line_limit).unwrap_or(usize::MAX);

@@ -14,8 +14,9 @@ use crate::lines::{Line, Splitter};
 const CHUNK: usize = 64 * 1024;
 /// The most lines that wait for the recorder.
 const WAITING_LINES: usize = 4096;
-/// The most bytes that wait for the recorder or the store, if one line isn't longer.
-const WAITING_BYTES: u32 = 16 * 1024 * 1024;
+/// The most bytes that wait for the recorder or the store; a line that is longer waits until nothing else does. What waits
+/// is lost where the recorder is killed, so it is no more than keeps the store at work.
+const WAITING_BYTES: u32 = 8 * 1024 * 1024;
 /// How many times its size a line takes in memory that isn't UTF-8.
 const RAW_COPIES: usize = 5;
 /// What a line takes in memory beside its own bytes, once it is an event.
@@ -29,20 +30,13 @@ pub(super) type Queued = (Line, OwnedSemaphorePermit);
 pub(super) struct Queue {
     lines: mpsc::Sender<Queued>,
     bytes: Arc<Semaphore>,
-    capacity: u32,
 }
 
 impl Queue {
-    /// Makes a queue for lines of at most so many bytes.
-    pub(super) fn new(longest_line: u32) -> (Self, mpsc::Receiver<Queued>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Queued>) {
         let (lines, receiver) = mpsc::channel(WAITING_LINES);
-        let capacity = longest_line.max(WAITING_BYTES);
-        let bytes = Arc::new(Semaphore::new(capacity as usize));
-        let queue = Self {
-            lines,
-            bytes,
-            capacity,
-        };
+        let bytes = Arc::new(Semaphore::new(WAITING_BYTES as usize));
+        let queue = Self { lines, bytes };
         (queue, receiver)
     }
 
@@ -55,7 +49,7 @@ impl Queue {
         };
         let bytes = copies * line.bytes.len() + EVENT_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let bytes = bytes.min(self.capacity);
+        let bytes = bytes.min(WAITING_BYTES);
         // Neither is ever closed while a pump runs: the recorder takes lines to the end, also those that it can't keep.
         if let Ok(room) = Arc::clone(&self.bytes).acquire_many_owned(bytes).await {
             let _ = self.lines.send((line, room)).await;
