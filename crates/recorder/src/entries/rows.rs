@@ -1,0 +1,198 @@
+//! The rows of one transaction, and how they are written.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use descartes_state::error::ErrorKind;
+use descartes_state::serde_json::Value;
+use descartes_state::uuid::Uuid;
+use descartes_state::{Event, Session, StateStoreError, Transaction, TransitionDraft};
+
+use crate::agents::change_agent;
+use crate::sessions;
+use crate::states::Before;
+
+/// The rows that a batch of lines adds; they commit together or not at all.
+#[derive(Debug, Default)]
+pub struct Entries {
+    /// The session of the run that they are written in.
+    pub(super) run: String,
+    pub(super) sessions: Vec<Session>,
+    pub(super) agents: Vec<String>,
+    pub(super) events: Vec<Event>,
+    /// Events whose ids are made of what they say, and that may be stored already.
+    pub(super) named: Vec<Uuid>,
+    /// How many of the events are parts of lines that weren't over.
+    pub(super) interim: usize,
+    pub(super) transitions: Vec<StateChange>,
+}
+
+/// A transition, and where its state before is.
+#[derive(Debug)]
+pub(super) struct StateChange {
+    pub(super) id: Uuid,
+    pub(super) event_id: Uuid,
+    pub(super) agent_id: String,
+    pub(super) before: Before,
+    pub(super) after: Arc<str>,
+    pub(super) reason: String,
+    pub(super) metadata: Value,
+    pub(super) at: i64,
+}
+
+impl StateChange {
+    fn record(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        let before = self.before.text(tx)?;
+        let draft = TransitionDraft::new(&self.agent_id, before, &*self.after)
+            .id(self.id)
+            .timestamp(self.at)
+            .reason(&self.reason)
+            .metadata(self.metadata.clone());
+        tx.transitions().record(&draft).map(drop)
+    }
+}
+
+impl Entries {
+    /// Returns how many lines these are, or parts of long ones; those that weren't over aren't counted.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events.len() - self.interim
+    }
+
+    /// Returns how many rows these are in the table of events.
+    pub(crate) fn rows(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Returns how many transitions these are.
+    #[must_use]
+    pub fn transitions(&self) -> usize {
+        self.transitions.len()
+    }
+
+    /// Returns the id of the first event.
+    pub(crate) fn first_event(&self) -> Option<Uuid> {
+        self.events.first().map(|event| event.id)
+    }
+
+    /// Writes all of them; what an error leaves, the caller's transaction rolls back. Writing them once more adds nothing.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn write(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        self.open(tx)?;
+        let known = self.known(tx)?;
+        if known.is_empty() {
+            tx.events().append_all(&self.events)?;
+        } else {
+            for event in self
+                .events
+                .iter()
+                .filter(|event| !known.contains(&event.id))
+            {
+                tx.events().append(event)?;
+            }
+        }
+        for transition in self.new_transitions(&known) {
+            transition.record(tx)?;
+        }
+        self.change_states(tx, &known)
+    }
+
+    /// Returns the events that are stored already, from an earlier time that their input came.
+    fn known(&self, tx: &mut Transaction<'_>) -> Result<HashSet<Uuid>, StateStoreError> {
+        let mut known = HashSet::new();
+        for id in &self.named {
+            if tx.events().get(id)?.is_some() {
+                known.insert(*id);
+            }
+        }
+        Ok(known)
+    }
+
+    fn new_transitions(&self, known: &HashSet<Uuid>) -> impl Iterator<Item = &StateChange> {
+        self.transitions
+            .iter()
+            .filter(|transition| !known.contains(&transition.event_id))
+    }
+
+    /// Writes each that can be written, and counts the others.
+    ///
+    /// # Errors
+    /// The store's, where it isn't one row that is to blame.
+    pub(crate) fn write_each(&self, tx: &mut Transaction<'_>) -> Result<Refused, StateStoreError> {
+        let mut refused = Refused::default();
+        self.open(tx)?;
+        let known = self.known(tx)?;
+        for event in self
+            .events
+            .iter()
+            .filter(|event| !known.contains(&event.id))
+        {
+            if let Err(error) = tx.events().append(event) {
+                refused.events += 1;
+                refused.note(error)?;
+            }
+        }
+        for transition in self.new_transitions(&known) {
+            if let Err(error) = transition.record(tx) {
+                refused.transitions += 1;
+                refused.note(error)?;
+            }
+        }
+        self.change_states(tx, &known)?;
+        Ok(refused)
+    }
+
+    /// Opens the sessions and makes the agents that lines named.
+    fn open(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        for session in &self.sessions {
+            sessions::open(tx, session, &self.run)?;
+        }
+        for agent_id in &self.agents {
+            change_agent(tx, agent_id, |state| state.status = "running".to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Gives each agent the last of its new states.
+    fn change_states(
+        &self,
+        tx: &mut Transaction<'_>,
+        known: &HashSet<Uuid>,
+    ) -> Result<(), StateStoreError> {
+        let states: HashMap<&str, &Arc<str>> = self
+            .new_transitions(known)
+            .map(|change| (change.agent_id.as_str(), &change.after))
+            .collect();
+        for (agent_id, state) in states {
+            change_agent(tx, agent_id, |agent| {
+                agent.status = "running".to_owned();
+                agent.state_data = state.to_string();
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What the store will never take.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    pub(crate) events: u64,
+    pub(crate) transitions: u64,
+    /// Why, of the last one.
+    pub(crate) reason: Option<String>,
+}
+
+impl Refused {
+    fn note(&mut self, error: StateStoreError) -> Result<(), StateStoreError> {
+        match error.kind() {
+            ErrorKind::InvalidInput | ErrorKind::TooLarge | ErrorKind::Conflict => {
+                self.reason = Some(error.to_string());
+                Ok(())
+            }
+            // The transaction may be gone with it.
+            _ => Err(error),
+        }
+    }
+}
