@@ -21,6 +21,7 @@ use super::backlog::{Backlog, Batch};
 use super::life::{End, Ended, Exited, Life, Started};
 use super::pump::Queued;
 use super::report::Notice;
+use super::trouble::{Trouble, is_final, is_of_content};
 use crate::entries::{EntryReader, Refused, Unstructured};
 
 /// How long the first line of a batch waits for others.
@@ -69,19 +70,6 @@ pub(super) struct Recorder {
     is_exit_recorded: bool,
     trouble: Trouble,
     pub(super) tally: Tally,
-}
-
-/// What the store's failures come to.
-#[derive(Debug, Default)]
-struct Trouble {
-    /// When to try again after a failure; `None` while all is well.
-    retry: Option<(Instant, Duration)>,
-    /// Nothing can ever be written again.
-    is_final: bool,
-    /// Whether the last write may be in the store all the same.
-    is_unknown: bool,
-    has_been_told: bool,
-    has_told_of_loss: bool,
 }
 
 /// What is written in one transaction.
@@ -454,33 +442,4 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// Returns whether a row is to blame, and not the store.
-fn is_of_content(error: &StateStoreError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidInput
-            | ErrorKind::TooLarge
-            | ErrorKind::Conflict
-            | ErrorKind::Constraint
-            | ErrorKind::Serialization
-            | ErrorKind::InvalidState
-            | ErrorKind::Deleted
-            | ErrorKind::NotFound
-            | ErrorKind::Corrupt
-    )
-}
-
-/// Returns whether the store can never be written to again by this process.
-fn is_final(error: &StateStoreError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::DatabaseMoved
-            | ErrorKind::ForeignWal
-            | ErrorKind::ForeignDatabase
-            | ErrorKind::NewerDatabase
-            | ErrorKind::NotADatabase
-            | ErrorKind::Closed
-    )
 }

@@ -12,6 +12,7 @@ mod pump;
 mod report;
 mod signals;
 mod supervise;
+mod trouble;
 
 use std::ffi::OsString;
 use std::sync::Arc;
