@@ -187,6 +187,11 @@ impl Output {
         say(&value.to_string());
     }
 
+    /// Ends a line on standard error that somebody else has begun.
+    pub(crate) fn begin_line(self) {
+        say("");
+    }
+
     /// Writes one line to standard error; returns the exit code.
     pub(crate) fn failure(self, failure: &Failure) -> ExitCode {
         if failure.kind != Kind::ReaderGone {

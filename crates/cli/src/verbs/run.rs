@@ -139,6 +139,9 @@ fn tell(output: Output, notice: &Notice) {
 
 fn show(report: &Report, output: Output, database: &Path) {
     let Report { stdout, stderr, .. } = report;
+    if !stderr.ends_with_line {
+        output.begin_line();
+    }
     if output.is_json() {
         return output.aside(&json!({ "run": {
             "agent_id": report.agent_id,

@@ -255,3 +255,11 @@ fn output_without_a_newline_is_recorded_as_it_happens_and_its_line_whole() {
     let events = place.items(&["events", text(&done.summary(), "session_id")]);
     assert_eq!(events.len(), 1, "{events:?}");
 }
+
+#[test]
+fn the_summary_has_a_line_of_its_own() {
+    let place = Place::new();
+    let done = place.run(&["run", "--json", "--", "sh", "-c", "printf 'no end' >&2"]);
+    assert_eq!(done.stderr.lines().next(), Some("no end"));
+    assert_eq!(done.summary()["stderr_lines"], 1);
+}

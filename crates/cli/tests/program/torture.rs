@@ -39,9 +39,10 @@ impl Chance {
 fn start(place: &Place, chance: &mut Chance, name: &str) -> (Running, u64) {
     let lines = 20 + chance.below(600);
     let pause = chance.below(3);
-    let odd = match chance.below(4) {
+    let odd = match chance.below(5) {
         0 => r"printf 'odd \377\376 \033[31m 中文 😀\n' >&2; ",
         1 => r"head -c 200000 /dev/zero | tr '\0' x >&2; echo >&2; ",
+        2 => "printf 'no end' >&2; ",
         _ => "",
     };
     let script = format!(

@@ -359,6 +359,7 @@ impl From<Pumped> for StreamReport {
     fn from(pumped: Pumped) -> Self {
         Self {
             lines: pumped.lines,
+            ends_with_line: pumped.ends_with_line,
             trouble: pumped.trouble,
         }
     }

@@ -61,6 +61,8 @@ impl Queue {
 #[derive(Debug)]
 pub(super) struct Pumped {
     pub(super) lines: u64,
+    /// Whether the last of what was passed on was the end of a line.
+    pub(super) ends_with_line: bool,
     /// What went wrong, for a note.
     pub(super) trouble: Option<String>,
 }
@@ -83,6 +85,7 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
     let mut buffer = vec![0; CHUNK];
     let mut trouble = None;
     let mut is_heard = true;
+    let mut ends_with_line = true;
     let mut has_reader = true;
     let mut from = Some(from);
     let mut interim = Interim::new(shows_json);
@@ -128,6 +131,7 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
             }
         };
         if is_heard {
+            ends_with_line = chunk.last().is_none_or(|last| *last == b'\n');
             let passed = tokio::select! {
                 biased;
                 passed = pass(&mut to, chunk) => passed,
@@ -159,6 +163,7 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
     }
     let pumped = Pumped {
         lines: splitter.lines(),
+        ends_with_line,
         trouble,
     };
     (pumped, from.filter(|_| !has_ended))

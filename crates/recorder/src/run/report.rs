@@ -165,6 +165,8 @@ pub struct Report {
 pub struct StreamReport {
     /// How many lines it had.
     pub lines: u64,
+    /// Whether the last of what was passed on was the end of a line.
+    pub ends_with_line: bool,
     /// What went wrong with it.
     pub trouble: Option<String>,
 }
