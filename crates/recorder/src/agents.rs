@@ -4,7 +4,7 @@ use descartes_state::error::ErrorKind;
 use descartes_state::serde_json::json;
 use descartes_state::{AgentState, ChangeIf, Clock, StateStoreError, SystemClock, Transaction};
 
-/// Changes an agent, which is made first where there is none.
+/// Changes an agent, which is made first where there is none, or where it was deleted: who writes of it has it.
 pub(crate) fn change_agent(
     tx: &mut Transaction<'_>,
     agent_id: &str,
@@ -15,7 +15,7 @@ pub(crate) fn change_agent(
         Ok(())
     });
     match changed {
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) if [ErrorKind::NotFound, ErrorKind::Deleted].contains(&error.kind()) => {}
         changed => return changed.map(drop),
     }
     let now = SystemClock::default().now_seconds();

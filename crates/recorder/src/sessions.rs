@@ -77,21 +77,17 @@ pub(crate) fn end(
     let outcome = worst(before, status);
     let runs = open_in(metadata);
     let others: Vec<&String> = runs.iter().filter(|other| *other != run).collect();
-    if lost > 0 {
-        set(&mut session, "lost_events", json!(lost));
+    if !others.is_empty() {
+        set(&mut session, OPEN_IN, json!(others));
+        set(&mut session, OUTCOME, json!(outcome.as_str()));
+        return tx.sessions().save_if(&session, SaveIf::Any).map(drop);
     }
-    let is_shared = !runs.is_empty();
-    if is_shared {
-        let outcome = (!others.is_empty()).then(|| outcome.as_str());
-        let others = json!(others);
-        set(&mut session, OPEN_IN, others.clone());
-        set(&mut session, OUTCOME, json!(outcome));
-        if others.as_array().is_some_and(|others| !others.is_empty()) {
-            return tx.sessions().save_if(&session, SaveIf::Any).map(drop);
-        }
+    if lost > 0 || !runs.is_empty() {
         set(&mut session, OPEN_IN, Value::Null);
-    }
-    if lost > 0 || is_shared {
+        set(&mut session, OUTCOME, Value::Null);
+        if lost > 0 {
+            set(&mut session, "lost_events", json!(lost));
+        }
         tx.sessions().save_if(&session, SaveIf::Any)?;
     }
     tx.sessions().end(id, outcome, ChangeIf::Any).map(drop)

@@ -119,6 +119,26 @@ fn a_store_that_is_locked_at_the_end_is_waited_for_as_long_as_was_said() {
 }
 
 #[test]
+fn an_agent_that_is_deleted_meanwhile_costs_no_line() {
+    let place = Place::new();
+    let line = |number: u32| {
+        format!("echo '{{\"agent\":\"a\",\"content\":\"{number}\",\"state\":{{\"n\":{number}}}}}'")
+    };
+    let script = format!("{}; read go; {}", line(1), line(2));
+    let arguments = ["run", "--jsonl", "--json", "--name", "me", "--", "sh", "-c"];
+    let mut running = place.start(&[&arguments[..], &[&script]].concat());
+    running.wait_for_end_of_stdout("\n");
+    crate::support::eventually(|| (place.items(&["agents", "list"]).len() == 2).then_some(()));
+    place.store(async |store| store.delete_agent("a").await);
+    running.write("go\n");
+    let done = running.done();
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(done.summary()["events"], 2, "{}", done.stderr);
+    let agent = place.json(&["agents", "show", "a"]);
+    assert_eq!(text(&agent, "state_data"), "{\"n\":2}");
+}
+
+#[test]
 fn what_has_no_room_in_memory_is_counted_and_the_rest_is_kept() {
     let place = Place::new();
     let talk = "echo ready; read go; echo one; read go; seq 1000; echo said; read go";

@@ -33,8 +33,8 @@ use crate::lines::Line;
 use crate::states::LastStates;
 use crate::structured::{self, Structured};
 pub use rows::Entries;
-pub(crate) use rows::Refused;
 use rows::StateChange;
+pub(crate) use rows::{Refused, is_of_content};
 
 /// Turns lines into entries; knows which sessions, agents and states there were in this run.
 #[derive(Debug)]

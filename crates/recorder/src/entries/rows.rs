@@ -186,13 +186,26 @@ pub(crate) struct Refused {
 
 impl Refused {
     fn note(&mut self, error: StateStoreError) -> Result<(), StateStoreError> {
-        match error.kind() {
-            ErrorKind::InvalidInput | ErrorKind::TooLarge | ErrorKind::Conflict => {
-                self.reason = Some(error.to_string());
-                Ok(())
-            }
-            // The transaction may be gone with it.
-            _ => Err(error),
+        if !is_of_content(&error) {
+            return Err(error);
         }
+        self.reason = Some(error.to_string());
+        Ok(())
     }
+}
+
+/// Returns whether a row is to blame, and not the store.
+pub(crate) fn is_of_content(error: &StateStoreError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput
+            | ErrorKind::TooLarge
+            | ErrorKind::Conflict
+            | ErrorKind::Constraint
+            | ErrorKind::Serialization
+            | ErrorKind::InvalidState
+            | ErrorKind::Deleted
+            | ErrorKind::NotFound
+            | ErrorKind::Corrupt
+    )
 }

@@ -21,8 +21,8 @@ use super::backlog::{Backlog, Batch};
 use super::life::{End, Ended, Exited, Life, Started};
 use super::pump::Queued;
 use super::report::Notice;
-use super::trouble::{Trouble, is_final, is_of_content};
-use crate::entries::{EntryReader, Refused, Unstructured};
+use super::trouble::{Trouble, is_final};
+use crate::entries::{EntryReader, Refused, Unstructured, is_of_content};
 
 /// How long the first line of a batch waits for others.
 const BATCH_TIME: Duration = Duration::from_millis(20);
@@ -285,7 +285,8 @@ impl Recorder {
             .map_or(first, |(_, pause)| (pause * 2).min(longest));
         self.trouble.retry = Some((Instant::now() + pause, pause));
         self.trouble.is_final = is_final(error);
-        self.trouble.is_unknown = error.kind() == ErrorKind::OutcomeUnknown;
+        // Until the batch is written, whatever is said of it later.
+        self.trouble.is_unknown |= error.kind() == ErrorKind::OutcomeUnknown;
         self.backlog.release_rooms();
         if !self.trouble.has_been_told {
             self.trouble.has_been_told = true;

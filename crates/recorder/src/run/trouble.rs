@@ -19,22 +19,6 @@ pub(super) struct Trouble {
     pub(super) has_told_of_loss: bool,
 }
 
-/// Returns whether a row is to blame, and not the store.
-pub(super) fn is_of_content(error: &StateStoreError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::InvalidInput
-            | ErrorKind::TooLarge
-            | ErrorKind::Conflict
-            | ErrorKind::Constraint
-            | ErrorKind::Serialization
-            | ErrorKind::InvalidState
-            | ErrorKind::Deleted
-            | ErrorKind::NotFound
-            | ErrorKind::Corrupt
-    )
-}
-
 /// Returns whether the store can never be written to again by this process.
 pub(super) fn is_final(error: &StateStoreError) -> bool {
     matches!(
