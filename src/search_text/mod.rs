@@ -4,23 +4,20 @@
 //! sequence stand beside the words, in JSON those of `\n`; Chinese, Japanese, Korean or Thai put no space between theirs.
 //! What is indexed and what is searched for both pass through here.
 
-use std::borrow::Cow;
+mod data;
+mod escapes;
+mod json;
 
-use serde::de::IgnoredAny;
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
 
-/// Bytes above which a stretch without a space may be data, such as a picture in base64.
-const LONGEST_RUN: usize = 256;
-/// The average length of the parts of such a stretch, between `/`, `-`, `_` and `+`: a path's are shorter, those of random
-/// base64 are 21 to 32 bytes long.
-const LONGEST_PART: usize = 16;
+use data::{LONGEST_RUN, is_data, without_data};
+use escapes::strip_escapes;
+use json::decode_json;
+
 /// How deep JSON within a string of JSON is read.
 const NESTED_JSON: usize = 4;
-/// How many beginnings of JSON that is none are tried in one text.
-const FALSE_STARTS: usize = 16;
-
 /// Returns the words of a text; `None` where the text itself serves.
 pub(crate) fn searchable(text: &str) -> Option<String> {
     if is_plain(text) {
@@ -47,156 +44,6 @@ fn is_plain(text: &str) -> bool {
         run = if is_data(byte) { run + 1 } else { 0 };
         byte.is_ascii() && byte != b'\x1b' && byte != b'\\' && run <= LONGEST_RUN
     })
-}
-
-/// Takes escape sequences out. A word that one stands in the middle of is found whole, and by its parts: whether a
-/// terminal shows them apart depends on the sequence.
-fn strip_escapes(text: &str) -> Cow<'_, str> {
-    // Control sequences begin with ESC, or with one of the control characters from U+0080 on.
-    if !text.contains(|character| matches!(character, '\x1b' | '\u{80}'..='\u{9f}')) {
-        return Cow::Borrowed(text);
-    }
-    // The parser knows only the form that begins with ESC.
-    let text: String = text
-        .chars()
-        .flat_map(|character| match character {
-            '\u{80}'..='\u{9f}' => ['\x1b', char::from(character as u8 - 0x40)]
-                .into_iter()
-                .take(2),
-            other => [other, other].into_iter().take(1),
-        })
-        .collect();
-    let mut whole = String::with_capacity(text.len());
-    // The word at the end of `whole`, in parts, where an escape sequence stood in it.
-    let mut parts: Vec<String> = Vec::new();
-    for piece in anstream::adapter::strip_str(&text) {
-        let is_glued = whole.chars().next_back().is_some_and(is_word_character)
-            && piece.chars().next().is_some_and(is_word_character);
-        if is_glued {
-            if parts.is_empty() {
-                parts.push(last_word(&whole).to_owned());
-            }
-            parts.push(first_word(piece).to_owned());
-        }
-        let goes_on = is_glued && first_word(piece).len() == piece.len();
-        if !parts.is_empty() && !goes_on {
-            let rest = if is_glued {
-                let (end, rest) = piece.split_at(first_word(piece).len());
-                whole.push_str(end);
-                rest
-            } else {
-                piece
-            };
-            push_parts(&mut whole, &mut parts);
-            whole.push_str(rest);
-        } else {
-            whole.push_str(piece);
-        }
-    }
-    push_parts(&mut whole, &mut parts);
-    Cow::Owned(whole)
-}
-
-fn push_parts(whole: &mut String, parts: &mut Vec<String>) {
-    for part in parts.drain(..) {
-        whole.push(' ');
-        whole.push_str(&part);
-    }
-}
-
-fn first_word(text: &str) -> &str {
-    let end = text.find(|character| !is_word_character(character));
-    &text[..end.unwrap_or(text.len())]
-}
-
-fn last_word(text: &str) -> &str {
-    let start = text
-        .char_indices()
-        .rev()
-        .take_while(|(_, character)| is_word_character(*character))
-        .last();
-    start.map_or("", |(index, _)| &text[index..])
-}
-
-/// Decodes the strings of whatever JSON the text holds, one a line; the rest stays as it is.
-fn decode_json(text: &str, levels: usize) -> Cow<'_, str> {
-    if levels == 0 || !text.contains('\\') {
-        return Cow::Borrowed(text);
-    }
-    let mut decoded = String::new();
-    let mut rest = text;
-    let mut false_starts = 0;
-    while let Some(start) = json_start(rest, rest.len() == text.len()) {
-        let (before, json) = rest.split_at(start);
-        decoded.push_str(before);
-        let length = json_length(json);
-        if length == 0 {
-            false_starts += 1;
-            // An opening bracket is one byte.
-            decoded.push_str(&json[..1]);
-            rest = &json[1..];
-            if false_starts == FALSE_STARTS {
-                break;
-            }
-        } else {
-            decode_strings(&json[..length], levels, &mut decoded);
-            rest = &json[length..];
-        }
-    }
-    decoded.push_str(rest);
-    Cow::Owned(decoded)
-}
-
-/// Returns where JSON may begin: with a bracket, or where the whole text is one, with a string.
-fn json_start(text: &str, is_whole: bool) -> Option<usize> {
-    let blank = text.len() - text.trim_start().len();
-    if is_whole && text[blank..].starts_with('"') {
-        return Some(blank);
-    }
-    text.find(['{', '['])
-}
-
-/// Returns the bytes of the JSON value that a text begins with; 0 where it is none.
-fn json_length(text: &str) -> usize {
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
-    match values.next() {
-        Some(Ok(_)) => values.byte_offset(),
-        _ => 0,
-    }
-}
-
-/// Writes valid JSON with its strings decoded, each in a line of its own.
-fn decode_strings(json: &str, levels: usize, decoded: &mut String) {
-    let mut rest = json;
-    while let Some(start) = rest.find('"') {
-        let (before, literal) = rest.split_at(start);
-        decoded.push_str(before);
-        let length = literal_length(literal);
-        let (literal, after) = literal.split_at(length);
-        decoded.push('\n');
-        match serde_json::from_str::<String>(literal) {
-            Ok(text) => decoded.push_str(&decode_json(&text, levels - 1)),
-            // Half of a surrogate pair, for one.
-            Err(_) => decoded.push_str(literal),
-        }
-        decoded.push('\n');
-        rest = after;
-    }
-    decoded.push_str(rest);
-}
-
-/// Returns the bytes of the string literal that a text begins with.
-fn literal_length(text: &str) -> usize {
-    let mut is_escaped = false;
-    for (index, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'"' => return index + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 /// How the tokenizer, and a person, read a character.
@@ -359,48 +206,6 @@ impl Words {
         }
         self.last = Some(reading);
     }
-}
-
-/// Returns whether a byte may be one of base64.
-fn is_data(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_')
-}
-
-/// Returns whether small letters, capitals and digits change places as they do in data: in base64 at two bytes of three, in
-/// hexadecimal at every other, in words and names at few.
-fn is_mixed(bytes: &[u8]) -> bool {
-    let class = |byte: u8| match byte {
-        b'0'..=b'9' => 0,
-        b'A'..=b'Z' => 1,
-        b'a'..=b'z' => 2,
-        _ => 3,
-    };
-    let changes = bytes
-        .windows(2)
-        .filter(|pair| class(pair[0]) != class(pair[1]))
-        .count();
-    changes > bytes.len() / 3
-}
-
-/// Leaves long stretches of base64 out: nobody searches for a part of one, and each would be a word of its own.
-fn without_data(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let run = rest.bytes().take_while(|byte| is_data(*byte)).count();
-        let parts = 1 + rest[..run]
-            .bytes()
-            .filter(|byte| !byte.is_ascii_alphanumeric())
-            .count();
-        let is_left_out =
-            run > LONGEST_RUN && run / parts > LONGEST_PART && is_mixed(&rest.as_bytes()[..run]);
-        kept.push_str(if is_left_out { " " } else { &rest[..run] });
-        let after = &rest[run..];
-        let gap = after.bytes().position(is_data).unwrap_or(after.len());
-        kept.push_str(&after[..gap]);
-        rest = &after[gap..];
-    }
-    kept
 }
 
 #[cfg(test)]
