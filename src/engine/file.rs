@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::creation::{check_names, create_directories, create_file};
 use super::filesystem::{self, FileSystem, beside, size};
+use super::obstacle::find_obstacle;
 use super::options::{OpenMode, StoreOptions};
 use super::read_only;
 use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
@@ -239,32 +240,13 @@ impl DatabaseFile {
         if cause.kind() != DatabaseFailure::CannotOpen || !cause.is_of_sqlite() {
             return error;
         }
-        match self.find_obstacle() {
+        match find_obstacle(&self.path, self.is_read_only()) {
             Err((path, found)) => {
                 StateStoreError::DatabaseError(DatabaseError::of_system(&path, &found))
                     .during(cause.operation())
             }
             Ok(()) => error,
         }
-    }
-
-    fn find_obstacle(&self) -> Result<(), (PathBuf, io::Error)> {
-        let log = [self.beside("-wal"), self.beside("-shm")];
-        for path in [&self.path].into_iter().chain(&log) {
-            let named = |error| (path.clone(), error);
-            match filesystem::check_readable(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                checked => checked.map_err(named)?,
-            }
-            if !self.is_read_only() {
-                filesystem::check_writable(path).map_err(named)?;
-            }
-        }
-        if !self.is_read_only() && !log.iter().all(|path| path.exists()) {
-            let directory = self.path.parent().unwrap_or(&self.path);
-            filesystem::try_to_make(&self.path).map_err(|error| (directory.to_owned(), error))?;
-        }
-        Ok(())
     }
 
     /// Refuses to write where nothing can be written.

@@ -15,6 +15,7 @@ mod filesystem;
 mod handle;
 mod identity;
 mod observer;
+mod obstacle;
 mod options;
 mod pragma;
 mod read_only;
