@@ -152,7 +152,8 @@ fn signals_that_mean_what_the_command_says_are_passed_on() {
 /// A terminal by `script` of util-linux; `None` where that is missing.
 fn in_a_terminal(place: &Place, arguments: &str) -> Option<Running> {
     let mut command = std::process::Command::new("script");
-    let line = format!("{} run {arguments}", crate::support::PROGRAM);
+    // Not every shell that `script` runs becomes its last command by itself, and one that waits for it ends of our ctrl-c.
+    let line = format!("exec {} run {arguments}", crate::support::PROGRAM);
     command.args(["-qec", &line, "/dev/null"]);
     place.prepare(&mut command);
     std::process::Command::new("script")
