@@ -21,6 +21,10 @@ pub struct AgentInfo {
     pub model_backend: String,
     /// The id of its process while it runs, `None` afterwards: the number may then belong to another process.
     pub pid: Option<u32>,
+    /// What lives on of the processes that it had started when it was ended: out of [reach](super::Reach), or of another
+    /// user; each as its name and process number. Empty before an ending, with [`Reach::Process`](super::Reach::Process),
+    /// and elsewhere than on Linux.
+    pub survivors: Vec<String>,
 }
 
 /// How far an agent has come.
@@ -136,6 +140,8 @@ pub enum AgentSignal {
     Stop,
     /// SIGCONT: the end of such a stop.
     Continue,
+    /// SIGKILL, for the agent and what its [reach](super::Reach) covers: the end of a grace.
+    Kill,
 }
 
 /// The reading ends of an agent's output. See [`LocalProcessRunner::take_output`](super::LocalProcessRunner::take_output).

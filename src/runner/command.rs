@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::RunnerError;
+use super::{Reach, RunnerError};
 
 /// Where an agent's standard output and standard error go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,6 +61,7 @@ pub struct AgentCommand {
     current_dir: Option<PathBuf>,
     output: Output,
     stdin: Input,
+    reach: Reach,
     name: String,
     model_backend: String,
 }
@@ -81,6 +82,7 @@ impl AgentCommand {
             current_dir: None,
             output: Output::default(),
             stdin: Input::default(),
+            reach: Reach::default(),
             name,
             model_backend: "local".to_owned(),
         }
@@ -137,6 +139,16 @@ impl AgentCommand {
         self
     }
 
+    /// Sets what an ending of the agent reaches; [`Reach::Process`] unless set.
+    pub fn reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
+
+    pub(super) fn reaches(&self) -> Reach {
+        self.reach
+    }
+
     /// Returns what the runner reports of the agent: its name and its model backend.
     pub(super) fn into_labels(self) -> (String, String) {
         (self.name, self.model_backend)
@@ -189,6 +201,10 @@ impl AgentCommand {
         if let Some(dir) = &self.current_dir {
             command.current_dir(dir);
         }
+        #[cfg(unix)]
+        if self.reach == Reach::Group {
+            command.process_group(0);
+        }
         command.spawn().map_err(|error| self.spawn_error(error))
     }
 
@@ -237,6 +253,7 @@ impl fmt::Debug for AgentCommand {
             current_dir,
             output,
             stdin,
+            reach,
             name,
             model_backend,
         } = self;
@@ -247,6 +264,7 @@ impl fmt::Debug for AgentCommand {
             .field("current_dir", current_dir)
             .field("output", output)
             .field("stdin", stdin)
+            .field("reach", reach)
             .field("name", name)
             .field("model_backend", model_backend)
             .finish()

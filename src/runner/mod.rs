@@ -5,9 +5,10 @@ mod command;
 mod error;
 mod options;
 mod process;
+mod reach;
 mod registry;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
@@ -17,8 +18,9 @@ pub use agent::{AgentExit, AgentInfo, AgentOutput, AgentSignal, AgentStatus};
 pub use command::{AgentCommand, Input, Output};
 pub use error::RunnerError;
 pub use options::RunnerOptions;
+pub use reach::Reach;
 
-use process::{Process, Supervisor};
+use process::{Process, Slots, Supervisor};
 use registry::{Agent, Pipes, Registry};
 
 /// Runs agents as child processes and knows how each is doing.
@@ -36,8 +38,9 @@ use registry::{Agent, Pipes, Registry};
 /// [`std::process::exit`] while it holds the runner. The runtime reaps the killed agents; if it is gone, another tokio
 /// runtime of this program or, after this program's end, the system does.
 ///
-/// Signals go to the agent's own process. What an agent starts is for the agent to end; a shell script should
-/// `exec` its program. Agents share this program's process group, so ctrl-c in a terminal reaches them too.
+/// Signals go to the agent's own process. What an agent starts is for the agent to end, and a shell script should
+/// `exec` its program, unless the agent's [`Reach`] is wider. Agents share this program's process group, so ctrl-c in a
+/// terminal reaches them too, unless they have a group of their own.
 ///
 /// ```
 /// use descartes_state::{AgentCommand, AgentStatus, LocalProcessRunner};
@@ -66,6 +69,9 @@ struct Shared {
     options: RunnerOptions,
     slots: Arc<Semaphore>,
     agents: Registry,
+    /// Held while an agent is started and listed: until then it looks like an orphan.
+    starting: Mutex<()>,
+    adopting: Once,
 }
 
 impl LocalProcessRunner {
@@ -81,6 +87,8 @@ impl LocalProcessRunner {
                 options,
                 slots,
                 agents: Registry::default(),
+                starting: Mutex::new(()),
+                adopting: Once::new(),
             }),
         })
     }
@@ -111,15 +119,28 @@ impl LocalProcessRunner {
             .map_err(|_| RunnerError::TooManyAgents {
                 limit: options.max_agents,
             })?;
+        if options.adopts_orphans {
+            self.shared
+                .adopting
+                .call_once(|| adopt_orphans(&runtime, &self.shared));
+        }
+        let starting = self.shared.starting.lock();
+        let starting = starting.unwrap_or_else(PoisonError::into_inner);
         let mut child = command.start()?;
 
         let pipes = Pipes::of(&mut child);
-        let process = Arc::new(Process::new(child));
+        let slots = Slots {
+            semaphore: Arc::clone(&self.shared.slots),
+            all: options.max_agents,
+        };
+        let (reach, adopts) = (command.reaches(), options.adopts_orphans);
+        let process = Arc::new(Process::new(child, reach, adopts, slots));
         let (ended, end) = watch::channel(None);
         let supervisor = Supervisor::new(Arc::clone(&process), slot, ended);
-        let info = self.shared.agents.add(command, pipes, process, end).info();
+        let agent = self.shared.agents.add(command, pipes, process, end);
+        drop(starting);
         runtime.spawn(supervisor.run(options.kill_grace));
-        Ok(info)
+        Ok(agent.info())
     }
 
     /// Every agent of this runner in the order of start, those that have ended included.
@@ -149,7 +170,8 @@ impl LocalProcessRunner {
     }
 
     /// Ends an agent and waits until it has ended: SIGTERM, then SIGKILL if it still runs after
-    /// [`RunnerOptions::kill_grace`].
+    /// [`RunnerOptions::kill_grace`]. What the agent has started ends with it as far as its [`Reach`] goes, within the
+    /// same grace; what lives on is named in [`AgentInfo::survivors`].
     ///
     /// An agent that ends after this is [`AgentStatus::Terminated`], whatever its exit code. To an agent that has
     /// ended before it does nothing and returns that exit. Platforms other than Unix have no SIGTERM; there it is
@@ -162,12 +184,50 @@ impl LocalProcessRunner {
     /// - [`RunnerError::UnknownAgent`]
     /// - [`RunnerError::NotSignalled`]: the operating system forbids it; the agent may still be running
     pub async fn kill(&self, id: &Uuid) -> Result<AgentExit, RunnerError> {
-        let agent = self.agent(id)?;
-        agent
-            .process
-            .kill()
-            .map_err(|source| RunnerError::NotSignalled { id: *id, source })?;
-        Ok(agent.ended().await)
+        self.ask_to_end(id, AgentSignal::Terminate)?;
+        self.wait(id).await
+    }
+
+    /// Begins to end an agent as [`kill`](Self::kill) does, with another signal in the place of SIGTERM, and doesn't wait.
+    /// [`AgentSignal::Kill`] ends the grace.
+    ///
+    /// ```
+    /// use descartes_state::runner::Reach;
+    /// use descartes_state::{AgentCommand, AgentSignal, LocalProcessRunner};
+    ///
+    /// # #[cfg(unix)]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = LocalProcessRunner::new(Default::default())?;
+    /// let command = AgentCommand::new("sh").args(["-c", "sleep 600 & wait"]).reach(Reach::Group);
+    /// let agent = runner.spawn(command).await?;
+    ///
+    /// runner.ask_to_end(&agent.id, AgentSignal::Hangup)?;
+    /// let exit = runner.wait(&agent.id).await?;
+    /// assert_eq!(exit.signal, Some(1));
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(unix))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// As [`kill`](Self::kill).
+    pub fn ask_to_end(&self, id: &Uuid, signal: AgentSignal) -> Result<(), RunnerError> {
+        let process = &self.agent(id)?.process;
+        match signal {
+            AgentSignal::Kill => process.signal(signal),
+            _ => process.kill(signal),
+        }
+        .map_err(|source| RunnerError::NotSignalled { id: *id, source })
+    }
+
+    /// Returns what is known of an agent now.
+    ///
+    /// # Errors
+    /// [`RunnerError::UnknownAgent`]
+    pub fn info(&self, id: &Uuid) -> Result<AgentInfo, RunnerError> {
+        Ok(self.agent(id)?.info())
     }
 
     /// Passes a signal on to an agent and leaves to the agent what follows. Does nothing to one that has ended.
@@ -230,3 +290,36 @@ impl LocalProcessRunner {
         self.shared.agents.get(id)
     }
 }
+
+/// Makes this program the parent of orphans, and reaps them until the runner or its runtime goes.
+#[cfg(target_os = "linux")]
+fn adopt_orphans(runtime: &Handle, shared: &Arc<Shared>) {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    /// A look at all processes takes milliseconds, and whoever has ended can wait.
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+    // It fails in kernels before 3.4 only.
+    if rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_err() {
+        return;
+    }
+    let _runtime = runtime.enter();
+    let Ok(mut ended) = signal(SignalKind::child()) else {
+        return;
+    };
+    let shared = Arc::downgrade(shared);
+    runtime.spawn(async move {
+        while ended.recv().await.is_some() {
+            tokio::time::sleep(PAUSE).await;
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            let starting = shared.starting.lock();
+            let _starting = starting.unwrap_or_else(PoisonError::into_inner);
+            reach::reap_orphans(&shared.agents.pids());
+        }
+    });
+}
+
+#[cfg(not(target_os = "linux"))]
+fn adopt_orphans(_runtime: &Handle, _shared: &Arc<Shared>) {}

@@ -19,6 +19,7 @@ use super::RunnerError;
 pub struct RunnerOptions {
     pub(super) max_agents: usize,
     pub(super) kill_grace: Duration,
+    pub(super) adopts_orphans: bool,
 }
 
 impl Default for RunnerOptions {
@@ -26,6 +27,7 @@ impl Default for RunnerOptions {
         Self {
             max_agents: 1024,
             kill_grace: Duration::from_secs(5),
+            adopts_orphans: false,
         }
     }
 }
@@ -44,6 +46,17 @@ impl RunnerOptions {
     #[must_use]
     pub fn kill_grace(mut self, grace: Duration) -> Self {
         self.kill_grace = grace;
+        self
+    }
+
+    /// Makes this program the parent of what its agents' descendants leave behind (a child subreaper, prctl(2); Linux), so
+    /// that [`Reach::Descendants`](super::Reach::Descendants) reaches them, and they are reaped; no, unless set.
+    ///
+    /// Only for programs that start processes with this runner alone: other children of theirs are taken for such orphans.
+    /// While several agents run, nobody knows whose an orphan is, and it is left alone.
+    #[must_use]
+    pub fn adopt_orphans(mut self, adopts: bool) -> Self {
+        self.adopts_orphans = adopts;
         self
     }
 

@@ -8,9 +8,19 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::process::Child;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
 
-use super::{AgentExit, AgentSignal};
+use super::reach::{Rest, Target};
+use super::{AgentExit, AgentSignal, Reach};
+
+/// How often it is looked whether what an agent has started has ended.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often a kill looks for what was started meanwhile, before it leaves that to a later look.
+#[cfg(unix)]
+const KILL_ROUNDS: u32 = 3;
+/// How long killed processes have to go before they are named as survivors.
+const DYING: Duration = Duration::from_secs(1);
 
 /// A child process shared by its supervisor, which reaps it, and the runner, which signals it.
 ///
@@ -21,17 +31,39 @@ pub(super) struct Process(Mutex<Inner>);
 #[derive(Debug)]
 struct Inner {
     child: Child,
+    reach: Reach,
+    /// Whether orphans are adopted; they are this agent's where no other runs.
+    adopts: bool,
+    slots: Slots,
+    /// What it has started, as far as an ending has looked.
+    rest: Rest,
+    survivors: Vec<String>,
     killed: bool,
+    /// SIGKILL was sent: there is nothing left to wait for.
+    is_forced: bool,
     sent: Vec<i32>,
     /// Wakes the supervisor: a child found ended by somebody else no longer does.
     supervisor: Option<Waker>,
 }
 
+/// The places for agents that run at once.
+#[derive(Debug, Clone)]
+pub(super) struct Slots {
+    pub(super) semaphore: Arc<Semaphore>,
+    pub(super) all: usize,
+}
+
 impl Process {
-    pub(super) fn new(child: Child) -> Self {
+    pub(super) fn new(child: Child, reach: Reach, adopts: bool, slots: Slots) -> Self {
         Self(Mutex::new(Inner {
             child,
+            reach,
+            adopts,
+            slots,
+            rest: Rest::default(),
+            survivors: Vec::new(),
             killed: false,
+            is_forced: false,
             sent: Vec::new(),
             supervisor: None,
         }))
@@ -46,32 +78,48 @@ impl Process {
         self.lock().child.id()
     }
 
+    fn reaches_others(&self) -> bool {
+        self.lock().reach != Reach::Process
+    }
+
+    /// Returns what the ending left alive.
+    pub(super) fn survivors(&self) -> Vec<String> {
+        self.lock().survivors.clone()
+    }
+
     /// Asks the process to end and starts the grace. Does nothing to one that has ended or was asked before.
-    pub(super) fn kill(&self) -> io::Result<()> {
+    pub(super) fn kill(&self, signal: AgentSignal) -> io::Result<()> {
         let mut inner = self.lock();
         if inner.killed || inner.has_ended() {
             return Ok(());
         }
+        // What is there when the ending begins is known by its parents, who may go first.
+        inner.look();
         #[cfg(unix)]
-        inner.send(AgentSignal::Terminate)?;
+        inner.send(signal)?;
         #[cfg(not(unix))]
-        inner.child.start_kill()?;
+        {
+            let _ = signal;
+            inner.child.start_kill()?;
+        }
         inner.killed = true;
         inner.wake();
         Ok(())
     }
 
-    /// Ends the process at once, as far as the operating system lets us.
+    /// Ends the process, and what its ending reaches, at once, as far as the operating system lets us. Does nothing to one
+    /// that has ended by itself.
     pub(super) fn force_kill(&self) {
-        let mut inner = self.lock();
-        inner.killed = true;
         // It fails if the process has ended, which is fine, or if we may not: nothing is left to try.
-        let _ = inner.child.start_kill();
+        let _ = self.lock().force_kill();
     }
 
     /// Does nothing to a process that has ended.
     pub(super) fn signal(&self, signal: AgentSignal) -> io::Result<()> {
         let mut inner = self.lock();
+        if signal == AgentSignal::Kill {
+            return inner.force_kill();
+        }
         if inner.has_ended() {
             return Ok(());
         }
@@ -80,6 +128,32 @@ impl Process {
             inner.sent.push(number);
         }
         Ok(())
+    }
+
+    /// Waits for the end of what was asked to end: the agent, and then the others, who are asked when it has gone.
+    async fn orderly_end(&self) {
+        while self.lock().is_waited_for() {
+            sleep(PAUSE).await;
+        }
+        self.lock().ask_rest();
+        while self.lock().is_rest_waited_for() {
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits a moment for the end of what was killed, and keeps who lives on.
+    async fn bury(&self) {
+        let dying = async {
+            while self.lock().is_rest_alive() {
+                self.force_kill();
+                sleep(PAUSE).await;
+            }
+        };
+        // What is left then can't be ended by us.
+        let _ended = timeout(DYING, dying).await;
+        let mut inner = self.lock();
+        inner.look();
+        inner.survivors = inner.rest.survivors();
     }
 
     async fn kill_requested(&self) {
@@ -110,13 +184,92 @@ impl Process {
 }
 
 impl Inner {
+    fn target(&self) -> Option<Target> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok())?;
+        let running = self.slots.all - self.slots.semaphore.available_permits();
+        (self.reach != Reach::Process).then_some(Target {
+            pid,
+            reach: self.reach,
+            has_orphans: self.adopts && running <= 1,
+        })
+    }
+
+    fn look(&mut self) {
+        if let Some(target) = self.target() {
+            self.rest.look(target);
+        }
+    }
+
+    fn force_kill(&mut self) -> io::Result<()> {
+        let is_over = self.child.id().is_none() || !self.killed && self.has_ended();
+        if is_over {
+            return Ok(());
+        }
+        self.look();
+        let killed = self.child.start_kill();
+        if killed.is_err() && !self.has_ended() {
+            return killed;
+        }
+        self.killed = true;
+        self.is_forced = true;
+        self.wake();
+        #[cfg(unix)]
+        for _ in 0..KILL_ROUNDS {
+            self.rest.signal(rustix::process::Signal::KILL);
+            // What was started since the look before.
+            self.look();
+            if !self.rest.is_alive() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks what the agent has left to end.
+    fn ask_rest(&mut self) {
+        self.look();
+        #[cfg(unix)]
+        self.rest.signal(rustix::process::Signal::TERM);
+    }
+
+    fn is_waited_for(&mut self) -> bool {
+        !self.is_forced && !self.has_ended()
+    }
+
+    fn is_rest_waited_for(&mut self) -> bool {
+        !self.is_forced && self.is_rest_alive()
+    }
+
+    fn is_rest_alive(&mut self) -> bool {
+        self.look();
+        self.rest.is_alive()
+    }
+
+    /// Returns whether the process has ended. During an ending that reaches others it isn't reaped by this, so that its
+    /// number stays its own: that of its group, too.
     fn has_ended(&mut self) -> bool {
+        #[cfg(unix)]
+        if self.killed && self.reach != Reach::Process {
+            use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            return match self.pid() {
+                Some(pid) => !matches!(waitid(WaitId::Pid(pid), options), Ok(None)),
+                None => true,
+            };
+        }
         // An error means that it is no child of ours any more: this program ignores SIGCHLD and the system reaped it.
         let ended = !matches!(self.child.try_wait(), Ok(None));
         if ended {
             self.wake();
         }
         ended
+    }
+
+    #[cfg(unix)]
+    fn pid(&self) -> Option<rustix::process::Pid> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(rustix::process::Pid::from_raw)
     }
 
     fn wake(&mut self) {
@@ -127,7 +280,7 @@ impl Inner {
 
     #[cfg(unix)]
     fn send(&self, signal: AgentSignal) -> io::Result<i32> {
-        use rustix::process::{Pid, Signal, kill_process};
+        use rustix::process::{Signal, kill_process};
 
         let signal = match signal {
             AgentSignal::Interrupt => Signal::INT,
@@ -138,13 +291,9 @@ impl Inner {
             AgentSignal::User2 => Signal::USR2,
             AgentSignal::Stop => Signal::TSTP,
             AgentSignal::Continue => Signal::CONT,
+            AgentSignal::Kill => Signal::KILL,
         };
-        let pid = self
-            .child
-            .id()
-            .and_then(|pid| i32::try_from(pid).ok())
-            .and_then(Pid::from_raw);
-        kill_process(pid.ok_or(io::ErrorKind::NotFound)?, signal)?;
+        kill_process(self.pid().ok_or(io::ErrorKind::NotFound)?, signal)?;
         Ok(signal.as_raw())
     }
 
@@ -206,7 +355,14 @@ impl Supervisor {
             exit = process.end() => return exit,
             () = process.kill_requested() => {}
         }
-        if let Ok(exit) = tokio::time::timeout(grace, process.end()).await {
+        if process.reaches_others() {
+            // Only then is it reaped: until then its number is that of its group.
+            let _in_time = timeout(grace, process.orderly_end()).await;
+            process.force_kill();
+            process.bury().await;
+            return process.end().await;
+        }
+        if let Ok(exit) = timeout(grace, process.end()).await {
             return exit;
         }
         process.force_kill();

@@ -66,6 +66,14 @@ impl Registry {
         agents.iter().map(|agent| agent.info()).collect()
     }
 
+    /// Returns the process numbers of those that run.
+    #[cfg(target_os = "linux")]
+    pub(super) fn pids(&self) -> Vec<u32> {
+        let agents = self.lock();
+        let pids = agents.by_id.values().map(|agent| agent.process.pid());
+        pids.flatten().collect()
+    }
+
     pub(super) fn remove(&self, id: &Uuid) -> Option<Arc<Agent>> {
         self.lock().by_id.remove(id)
     }
@@ -108,6 +116,7 @@ impl Agent {
                 .process
                 .pid()
                 .filter(|_| status == AgentStatus::Running),
+            survivors: self.process.survivors(),
         }
     }
 

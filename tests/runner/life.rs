@@ -14,17 +14,17 @@ use descartes_state::{
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStdout;
 
-type TestResult = Result<(), Box<dyn Error>>;
+pub(crate) type TestResult = Result<(), Box<dyn Error>>;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A grace that no test outlives: an agent that ends under it was not sent SIGKILL by it.
-const FOREVER: Duration = Duration::from_secs(100_000);
+pub(crate) const FOREVER: Duration = Duration::from_secs(100_000);
 
-async fn soon<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Error>> {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Error>> {
     Ok(tokio::time::timeout(PATIENCE, future).await?)
 }
 
-fn runner() -> Result<LocalProcessRunner, RunnerError> {
+pub(crate) fn runner() -> Result<LocalProcessRunner, RunnerError> {
     LocalProcessRunner::new(RunnerOptions::default().kill_grace(FOREVER))
 }
 
@@ -51,7 +51,7 @@ async fn ready(
     Ok((agent, stdout))
 }
 
-async fn text(mut from: impl AsyncReadExt + Unpin) -> Result<String, Box<dyn Error>> {
+pub(crate) async fn text(mut from: impl AsyncReadExt + Unpin) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
     soon(from.read_to_string(&mut text)).await??;
     Ok(text)
@@ -80,7 +80,7 @@ async fn status(runner: &LocalProcessRunner, id: Uuid) -> Result<AgentStatus, Bo
 
 /// The process's state letter in /proc, `None` if there is no such process.
 #[cfg(target_os = "linux")]
-fn state_of(pid: u32) -> Option<char> {
+pub(crate) fn state_of(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(") ").next()?.chars().next()
 }

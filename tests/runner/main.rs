@@ -2,4 +2,6 @@
 #![cfg(all(unix, feature = "runner"))]
 
 mod life;
+#[cfg(target_os = "linux")]
+mod reach;
 mod start;

@@ -223,6 +223,7 @@ async fn what_is_known_of_an_agent_serializes_with_a_lower_case_status() -> Test
     let expected = serde_json::json!([{
         "id": agent.id.to_string(), "name": "true", "status": "completed",
         "started_at": agent.started_at, "model_backend": "local", "pid": null,
+        "survivors": [],
     }]);
     assert_eq!(listed, expected);
     assert_eq!(
