@@ -184,11 +184,12 @@ impl LocalProcessRunner {
     /// - [`RunnerError::UnknownAgent`]
     /// - [`RunnerError::NotSignalled`]: the operating system forbids it; the agent may still be running
     pub async fn kill(&self, id: &Uuid) -> Result<AgentExit, RunnerError> {
-        self.ask_to_end(id, AgentSignal::Terminate)?;
+        self.ask_to_end(id, Some(AgentSignal::Terminate))?;
         self.wait(id).await
     }
 
     /// Begins to end an agent as [`kill`](Self::kill) does, with another signal in the place of SIGTERM, and doesn't wait.
+    /// Without a signal the agent has been asked by other means, such as ctrl-c in a terminal, and its grace begins.
     /// [`AgentSignal::Kill`] ends the grace.
     ///
     /// ```
@@ -202,7 +203,7 @@ impl LocalProcessRunner {
     /// let command = AgentCommand::new("sh").args(["-c", "sleep 600 & wait"]).reach(Reach::Group);
     /// let agent = runner.spawn(command).await?;
     ///
-    /// runner.ask_to_end(&agent.id, AgentSignal::Hangup)?;
+    /// runner.ask_to_end(&agent.id, Some(AgentSignal::Hangup))?;
     /// let exit = runner.wait(&agent.id).await?;
     /// assert_eq!(exit.signal, Some(1));
     /// # Ok(())
@@ -213,10 +214,10 @@ impl LocalProcessRunner {
     ///
     /// # Errors
     /// As [`kill`](Self::kill).
-    pub fn ask_to_end(&self, id: &Uuid, signal: AgentSignal) -> Result<(), RunnerError> {
+    pub fn ask_to_end(&self, id: &Uuid, signal: Option<AgentSignal>) -> Result<(), RunnerError> {
         let process = &self.agent(id)?.process;
         match signal {
-            AgentSignal::Kill => process.signal(signal),
+            Some(signal @ AgentSignal::Kill) => process.signal(signal),
             _ => process.kill(signal),
         }
         .map_err(|source| RunnerError::NotSignalled { id: *id, source })

@@ -41,6 +41,8 @@ struct Inner {
     killed: bool,
     /// SIGKILL was sent: there is nothing left to wait for.
     is_forced: bool,
+    /// The ending has done what it could.
+    is_over: bool,
     sent: Vec<i32>,
     /// Wakes the supervisor: a child found ended by somebody else no longer does.
     supervisor: Option<Waker>,
@@ -64,6 +66,7 @@ impl Process {
             survivors: Vec::new(),
             killed: false,
             is_forced: false,
+            is_over: false,
             sent: Vec::new(),
             supervisor: None,
         }))
@@ -87,8 +90,9 @@ impl Process {
         self.lock().survivors.clone()
     }
 
-    /// Asks the process to end and starts the grace. Does nothing to one that has ended or was asked before.
-    pub(super) fn kill(&self, signal: AgentSignal) -> io::Result<()> {
+    /// Asks the process to end, unless somebody else has, and starts the grace. Does nothing to one that has ended or was
+    /// asked before.
+    pub(super) fn kill(&self, signal: Option<AgentSignal>) -> io::Result<()> {
         let mut inner = self.lock();
         if inner.killed || inner.has_ended() {
             return Ok(());
@@ -96,7 +100,9 @@ impl Process {
         // What is there when the ending begins is known by its parents, who may go first.
         inner.look();
         #[cfg(unix)]
-        inner.send(signal)?;
+        if let Some(signal) = signal {
+            inner.send(signal)?;
+        }
         #[cfg(not(unix))]
         {
             let _ = signal;
@@ -154,6 +160,7 @@ impl Process {
         let mut inner = self.lock();
         inner.look();
         inner.survivors = inner.rest.survivors();
+        inner.is_over = true;
     }
 
     async fn kill_requested(&self) {
@@ -172,6 +179,9 @@ impl Process {
         poll_fn(|cx| {
             let mut inner = self.lock();
             inner.supervisor = Some(cx.waker().clone());
+            if inner.is_held() {
+                return Poll::Pending;
+            }
             // The lock must not be held from one poll to the next; the child keeps what `wait` has registered.
             let exit = match pin!(inner.child.wait()).poll(cx) {
                 Poll::Ready(exit) => exit.ok(),
@@ -245,11 +255,16 @@ impl Inner {
         self.rest.is_alive()
     }
 
-    /// Returns whether the process has ended. During an ending that reaches others it isn't reaped by this, so that its
-    /// number stays its own: that of its group, too.
+    /// Returns whether an ending that reaches others is under way: until it is over the process isn't reaped, so that its
+    /// number stays its own, and that of its group.
+    fn is_held(&self) -> bool {
+        self.killed && self.reach != Reach::Process && !self.is_over
+    }
+
+    /// Returns whether the process has ended.
     fn has_ended(&mut self) -> bool {
         #[cfg(unix)]
-        if self.killed && self.reach != Reach::Process {
+        if self.is_held() {
             use rustix::process::{WaitId, WaitIdOptions, waitid};
 
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -352,11 +367,10 @@ impl Supervisor {
         let process = &self.process.0;
         tokio::select! {
             biased;
-            exit = process.end() => return exit,
             () = process.kill_requested() => {}
+            exit = process.end() => return exit,
         }
         if process.reaches_others() {
-            // Only then is it reaped: until then its number is that of its group.
             let _in_time = timeout(grace, process.orderly_end()).await;
             process.force_kill();
             process.bury().await;

@@ -125,9 +125,9 @@ async fn a_kill_signal_ends_the_grace_for_all() -> TestResult {
         let options = RunnerOptions::default().kill_grace(FOREVER);
         let runner = LocalProcessRunner::new(options)?;
         let (agent, pids, _stdout) = start(&runner, reach, deaf).await?;
-        runner.ask_to_end(&agent.id, AgentSignal::Terminate)?;
+        runner.ask_to_end(&agent.id, Some(AgentSignal::Terminate))?;
         assert_eq!(runner.info(&agent.id)?.status, AgentStatus::Running);
-        runner.ask_to_end(&agent.id, AgentSignal::Kill)?;
+        runner.ask_to_end(&agent.id, Some(AgentSignal::Kill))?;
         let exit = soon(runner.wait(&agent.id)).await??;
         assert_eq!((exit.status, exit.signal), (Terminated, Some(9)));
         assert_eq!(is_alive(pids[0]), reach == Reach::Process, "{reach:?}");
@@ -135,6 +135,23 @@ async fn a_kill_signal_ends_the_grace_for_all() -> TestResult {
             end(pids[0])?;
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_was_asked_by_other_means_has_the_grace_and_no_signal_more() -> TestResult {
+    let runner = runner()?;
+    let script = "trap 'echo once' INT; echo $$; while :; do sleep 0.01; done";
+    let (agent, pids, mut stdout) = start(&runner, Reach::Group, script).await?;
+    let pid = Pid::from_raw(i32::try_from(pids[0])?).ok_or("no pid")?;
+    kill_process(pid, Signal::INT)?;
+    runner.ask_to_end(&agent.id, None)?;
+    let mut line = String::new();
+    soon(stdout.read_line(&mut line)).await??;
+    assert_eq!(line, "once\n");
+    runner.ask_to_end(&agent.id, Some(AgentSignal::Kill))?;
+    assert_eq!(soon(runner.wait(&agent.id)).await??.status, Terminated);
+    assert_eq!(text(stdout).await?, "");
     Ok(())
 }
 

@@ -83,7 +83,7 @@ can't be stored, is kept as plain output; `not_structured` in its metadata says 
 
 What is typed in a terminal (ctrl-c, ctrl-z) reaches the command from there; signals of processes are passed on. Its session is \
 then terminated. A command that still runs --grace after SIGTERM, SIGHUP, a second ctrl-c or a SIGINT of a process, or at a \
-further one, is killed. Where the reader of this program's output goes away, the command's \
+further one, is killed; so is what it has started: its process group or, in a terminal, all its descendants. Where the reader of this program's output goes away, the command's \
 pipe is closed as well, unless --keep-recording. Where the store is busy or full, the command and its output go on: what can't be written is kept in memory, up to --buffer, and tried again, until --timeout after the command's end. The exit code is 125 where anything is missing then.";
 
 #[derive(Debug, Parser)]

@@ -159,6 +159,7 @@ fn show(report: &Report, output: Output, database: &Path) {
             "unstructured_lines": report.unstructured.lines,
             "unstructured_reason": report.unstructured.reason,
             "held_by": report.held_by,
+            "survivors": report.survivors,
             "late_events": report.late_events,
             "lost_events": report.lost_events,
             "end_recorded": report.is_end_recorded,

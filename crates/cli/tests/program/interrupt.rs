@@ -3,7 +3,7 @@
 use descartes_state::serde_json::Value;
 use rustix::process::Signal;
 
-use crate::support::{Place, Running, text};
+use crate::support::{Place, Running, in_a_terminal, text};
 
 /// Whether this program ignores a signal, as under `nohup`: the program under test then does so too.
 fn is_ignored(signal: Signal) -> bool {
@@ -147,20 +147,6 @@ fn signals_that_mean_what_the_command_says_are_passed_on() {
     let done = running.done();
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(text(&place.session(), "status"), "completed");
-}
-
-/// A terminal by `script` of util-linux; `None` where that is missing.
-fn in_a_terminal(place: &Place, arguments: &str) -> Option<Running> {
-    let mut command = std::process::Command::new("script");
-    // Not every shell that `script` runs becomes its last command by itself, and one that waits for it ends of our ctrl-c.
-    let line = format!("exec {} run {arguments}", crate::support::PROGRAM);
-    command.args(["-qec", &line, "/dev/null"]);
-    place.prepare(&mut command);
-    std::process::Command::new("script")
-        .arg("--version")
-        .output()
-        .ok()?;
-    Some(Running::new(&mut command))
 }
 
 #[test]

@@ -271,6 +271,17 @@ impl Drop for Running {
     }
 }
 
+/// A terminal by `script` of util-linux; `None` where that is missing.
+pub(crate) fn in_a_terminal(place: &Place, arguments: &str) -> Option<Running> {
+    let mut command = Command::new("script");
+    // Not every shell that `script` runs becomes its last command by itself, and one that waits for it ends of our ctrl-c.
+    let line = format!("exec {} run {arguments}", PROGRAM);
+    command.args(["-qec", &line, "/dev/null"]);
+    place.prepare(&mut command);
+    Command::new("script").arg("--version").output().ok()?;
+    Some(Running::new(&mut command))
+}
+
 /// A program whose standard output nobody reads: the reading end is closed before it writes.
 pub(crate) fn start_unheard(command: &mut Command) -> (Child, ChildStdin) {
     let mut child = command

@@ -1,5 +1,6 @@
 //! The life of the run's own agent: idle, running, and how it ended.
 
+use descartes_state::runner::Reach;
 use descartes_state::serde_json::{Value, json};
 use descartes_state::uuid::Uuid;
 use descartes_state::{
@@ -18,6 +19,7 @@ pub(super) struct Life {
     pub(super) session_id: String,
     pub(super) backend: String,
     pub(super) command: Vec<String>,
+    pub(super) reach: Reach,
 }
 
 /// How a run ended.
@@ -142,9 +144,15 @@ impl Life {
         }
         self.save(tx, "idle", Some(&idle))?;
         let program = self.command.first();
+        let ending = match self.reach {
+            Reach::Group => "group",
+            Reach::Descendants => "descendants",
+            _ => "process",
+        };
         let session = Session::new(&self.session_id, &self.agent_id).metadata(json!({
             "backend": self.backend,
             "program": program,
+            "ending_reaches": ending,
             RECORDER: evidence(),
         }));
         tx.sessions().start(&session).map(drop)

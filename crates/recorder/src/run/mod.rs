@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use descartes_state::runner::{Input, Output};
+use descartes_state::runner::{Input, Output, Reach};
 use descartes_state::{
     AgentCommand, AgentInfo, Limits, LocalProcessRunner, RunnerOptions, SqliteStateStore, new_id,
 };
@@ -34,7 +34,7 @@ use crate::liveness::ProofOfLife;
 use batches::{Patience, Recorder};
 use life::{Ended, Life};
 use pump::{Pumped, Queue, pump};
-use supervise::{Watch, drain, supervise};
+use supervise::{Watch, drain, reach, supervise};
 
 /// Who hears what a run tells at once.
 pub type Notify = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -145,7 +145,7 @@ impl RunOptions {
         self
     }
 
-    /// Sets how long the command may go on after a signal (5 s).
+    /// Sets how long the command, and what it has started, may go on after a signal (5 s).
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -160,6 +160,7 @@ pub struct Run {
     options: RunOptions,
     life: Life,
     proof: ProofOfLife,
+    reach: Reach,
 }
 
 impl Run {
@@ -172,7 +173,9 @@ impl Run {
         options: RunOptions,
     ) -> Result<Self, descartes_state::StateStoreError> {
         let words = options.command.iter();
+        let reach = reach();
         let life = Life {
+            reach,
             agent_id: options.agent_id.clone(),
             session_id: new_id().to_string(),
             backend: options.backend.clone(),
@@ -192,6 +195,7 @@ impl Run {
             options,
             life,
             proof,
+            reach,
         })
     }
 
@@ -210,12 +214,13 @@ impl Run {
             options,
             life,
             proof,
+            reach,
         } = self;
         let started = Instant::now();
-        // The grace is kept by the one who forwards the signal; a kill is then meant at once.
         let limits = RunnerOptions::default()
             .max_agents(1)
-            .kill_grace(Duration::ZERO);
+            .adopt_orphans(true)
+            .kill_grace(options.grace);
         let runner = LocalProcessRunner::new(limits).map_err(RecordError::NotWatched)?;
         let reader = EntryReader::new(
             &life.agent_id,
@@ -234,7 +239,7 @@ impl Run {
                 after_end: options.patience,
             },
         );
-        let agent = match runner.spawn(command(&options)).await {
+        let agent = match runner.spawn(command(&options, reach)).await {
             Ok(agent) => agent,
             Err(error) => {
                 recorder.end(&Ended::unstarted(whole_text(&error))).await;
@@ -248,9 +253,24 @@ impl Run {
                 });
             }
         };
-        let mut watch = Watch::new(signals, options.grace, Arc::clone(&notify));
-        let (ended, [stdout, stderr], held_by, mut recorder) =
-            follow(&runner, &agent, &options, &mut watch, recorder, notify).await?;
+        let mut watch = Watch::new(signals, Arc::clone(&notify));
+        let (ended, [stdout, stderr], held_by, mut recorder) = follow(
+            &runner,
+            &agent,
+            &options,
+            &mut watch,
+            recorder,
+            Arc::clone(&notify),
+        )
+        .await?;
+        let survivors = runner
+            .info(&agent.id)
+            .map_or_else(|_| Vec::new(), |agent| agent.survivors);
+        if !survivors.is_empty() {
+            notify(&Notice::Survived {
+                names: survivors.clone(),
+            });
+        }
         let snapshot_id = watch.unless_interrupted(recorder.end(&ended)).await?;
         if recorder.tally.is_end_recorded {
             proof.end();
@@ -272,6 +292,7 @@ impl Run {
             named_sessions,
             unstructured,
             held_by,
+            survivors,
             events: tally.events,
             late_events: tally.late,
             is_end_recorded: tally.is_end_recorded,
@@ -345,13 +366,14 @@ async fn follow(
     Ok((ended, lines, held_by, recorder))
 }
 
-fn command(options: &RunOptions) -> AgentCommand {
+fn command(options: &RunOptions, reach: Reach) -> AgentCommand {
     let mut words = options.command.iter();
     AgentCommand::new(words.next().cloned().unwrap_or_default())
         .args(words.cloned())
         .name(&options.agent_id)
         .model_backend(&options.backend)
         .stdin(Input::Inherit)
+        .reach(reach)
         .output(Output::Piped)
 }
 

@@ -34,6 +34,11 @@ pub enum Notice {
         /// Who, as far as the system tells: name and process number.
         by: Vec<String>,
     },
+    /// The command was ended, and what it had started lives on: out of reach, or of another user.
+    Survived {
+        /// Who: name and process number.
+        names: Vec<String>,
+    },
     /// The command could not be signalled.
     NotSignalled(RunnerError),
     /// A stream of the command could not be read, or not be passed on.
@@ -73,6 +78,11 @@ impl fmt::Display for Notice {
                 formatter,
                 "output is still held open by {}, which go on; what they write is no longer recorded",
                 by.join(", ")
+            ),
+            Self::Survived { names } => write!(
+                formatter,
+                "the command was ended, {} that it had started could not be, and go on",
+                names.join(", ")
             ),
             Self::NotSignalled(error) => formatter.write_str(&whole_text(error)),
             Self::StreamTrouble { stream, trouble } => {
@@ -143,6 +153,8 @@ pub struct Report {
     pub unstructured: Unstructured,
     /// Who still held its output open when recording ended.
     pub held_by: Vec<String>,
+    /// What the command had started and what lives on after it was ended.
+    pub survivors: Vec<String>,
     /// Events that were recorded as they came.
     pub events: u64,
     /// Events that were recorded later, since the store failed at first.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use descartes_state::runner::Reach;
 use descartes_state::uuid::Uuid;
 use descartes_state::{AgentExit, AgentSignal, LocalProcessRunner};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
 
 use super::Notify;
 use super::pump::Pumped;
@@ -15,56 +15,33 @@ use super::report::{Notice, RecordError};
 use super::signals::{Caught, Signals, stop_self};
 use crate::lines::Stream;
 
-/// Signals to this program, and how long the command has after the first.
+/// Signals to this program, and what they have come to.
 pub(super) struct Watch {
     signals: Signals,
-    grace: Duration,
     notify: Notify,
-    /// The first signal.
+    /// The first signal that asked to end.
     pub(super) interrupted: Option<Caught>,
-    deadline: Option<Instant>,
+    /// Whether the command has been asked to end, and has its grace.
+    is_ending: bool,
 }
 
 impl Watch {
-    pub(super) fn new(signals: Signals, grace: Duration, notify: Notify) -> Self {
+    pub(super) fn new(signals: Signals, notify: Notify) -> Self {
         Self {
             signals,
-            grace,
             notify,
             interrupted: None,
-            deadline: None,
+            is_ending: false,
         }
     }
 
-    /// Waits for a signal, or for the end of the grace after one: returns the signal, or `None` when patience ends. A further
-    /// signal ends the grace too.
-    async fn next(&mut self) -> Option<Caught> {
-        let deadline = self.deadline;
-        let patience = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        let caught = tokio::select! {
-            caught = self.signals.next() => caught,
-            () = patience => return None,
-        };
-        if !caught.asks_to_end() {
-            return Some(caught);
-        }
-        if self.deadline.is_some() {
-            return None;
-        }
-        // A person's first ctrl-c is between them and the command: it may mean something else than the end there.
+    /// Returns whether a signal begins the end of the command, or a grace is over with it. A person's first ctrl-c is
+    /// between them and the command: it may mean something else than the end there.
+    fn is_an_ending(&self, caught: Caught) -> bool {
         let is_first = self.interrupted.is_none();
         let is_patient =
             caught.is_from_terminal && is_first || matches!(caught.signal, AgentSignal::Quit);
-        if !is_patient {
-            self.deadline = Some(Instant::now() + self.grace);
-        }
-        self.interrupted.get_or_insert(caught);
-        Some(caught)
+        caught.asks_to_end() && (self.is_ending || !is_patient)
     }
 
     /// Waits for something while signals are heard: the second that asks to end ends the waiting.
@@ -94,40 +71,56 @@ impl Watch {
     }
 }
 
-/// Waits for the command's end. A signal is passed on; what doesn't end within the grace, or before a second signal, is
-/// killed.
+/// Returns what an ending of a command is to reach. In a terminal it has to stay in our group, or neither ctrl-c nor `fg`
+/// would reach it, nor could it read what is typed.
+pub(super) fn reach() -> Reach {
+    let terminal = std::fs::OpenOptions::new().read(true).open("/dev/tty");
+    match terminal {
+        Ok(_) => Reach::Descendants,
+        Err(_) => Reach::Group,
+    }
+}
+
+/// Waits for the command's end. A signal is passed on; what doesn't end within the grace, or before a further signal, is
+/// killed, with what it has started.
 pub(super) async fn supervise(
     runner: &LocalProcessRunner,
     id: &Uuid,
     watch: &mut Watch,
 ) -> Result<AgentExit, RecordError> {
     loop {
-        let next = tokio::select! {
+        let caught = tokio::select! {
             biased;
             exit = runner.wait(id) => return exit.map_err(RecordError::NotWatched),
-            next = watch.next() => next,
+            caught = watch.signals.next() => caught,
         };
-        let Some(caught) = next else {
-            match runner.kill(id).await {
-                Ok(exit) => return Ok(exit),
-                // It changed to another user: all that is left is to record it on.
-                Err(error) => (watch.notify)(&Notice::NotSignalled(error)),
-            }
-            watch.deadline = None;
-            continue;
+        // What is typed the command has got already.
+        let signal = (!caught.is_from_terminal).then_some(caught.signal);
+        let done = if watch.is_an_ending(caught) {
+            let signal = if watch.is_ending {
+                Some(AgentSignal::Kill)
+            } else {
+                signal
+            };
+            watch.is_ending = true;
+            runner.ask_to_end(id, signal)
+        } else {
+            signal.map_or(Ok(()), |signal| runner.signal(id, signal))
         };
-        let pass_on = |signal| {
-            if let Err(error) = runner.signal(id, signal) {
-                (watch.notify)(&Notice::NotSignalled(error));
-            }
-        };
-        if !caught.is_from_terminal {
-            pass_on(caught.signal);
+        if caught.asks_to_end() {
+            watch.interrupted.get_or_insert(caught);
+        }
+        if let Err(error) = done {
+            // It changed to another user: all that is left is to record it on.
+            watch.is_ending = false;
+            (watch.notify)(&Notice::NotSignalled(error));
         }
         if caught.signal == AgentSignal::Stop {
             // The shell sees us stopped, and gets its terminal back; `fg` wakes both.
             stop_self();
-            pass_on(AgentSignal::Continue);
+            if let Err(error) = runner.signal(id, AgentSignal::Continue) {
+                (watch.notify)(&Notice::NotSignalled(error));
+            }
         }
     }
 }
