@@ -84,7 +84,9 @@ can't be stored, is kept as plain output; `not_structured` in its metadata says 
 What is typed in a terminal (ctrl-c, ctrl-z) reaches the command from there; signals of processes are passed on. Its session is \
 then terminated. A command that still runs --grace after SIGTERM, SIGHUP, a second ctrl-c or a SIGINT of a process, or at a \
 further one, is killed; so is what it has started: its process group or, in a terminal, all its descendants. Where the reader of this program's output goes away, the command's \
-pipe is closed as well, unless --keep-recording. Where the store is busy or full, the command and its output go on: what can't be written is kept in memory, up to --buffer, and tried again, until --timeout after the command's end. The exit code is 125 where anything is missing then.";
+pipe is closed as well, unless --keep-recording. Where the store is busy or full, the command and its output go on: what can't be written is kept in memory, up to --buffer, and tried again, until --timeout after the command's end. The exit code is 125 where anything is missing then.
+
+A run that is killed (kill -9) may have passed on lines that were not written yet. With --strict a line is passed on only once it is on disk, and what has come of a line that isn't over (a prompt) once it is kept as an event marked `interim`, after 50 ms of quiet or one second; with --jsonl what may become an object is passed on when it is whole. While the store is busy or full nothing is passed on, and the command waits; --buffer counts only after its end. A line that is lost is not passed on.";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -231,6 +233,9 @@ pub(crate) struct RunArguments {
     /// Record on where the reader of this program's output goes away
     #[arg(long)]
     pub(crate) keep_recording: bool,
+    /// Pass a line on only once the store has it, and let the command wait for that
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Bytes of a line above which it becomes several events (1024 to 67108864)
     #[arg(long, value_name = "BYTES", default_value_t = longest_line(), hide_default_value = true,
           value_parser = clap::value_parser!(u32).range(1024..=i64::from(longest_line())))]

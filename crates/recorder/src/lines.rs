@@ -50,6 +50,14 @@ pub struct Line {
     pub read_at: i64,
 }
 
+impl Line {
+    /// Returns whether a newline followed it in its stream.
+    #[must_use]
+    pub fn ends_with_newline(&self) -> bool {
+        self.is_terminated && self.part.is_none_or(|part| part.is_last)
+    }
+}
+
 /// The place of a part in its line, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
@@ -137,11 +145,17 @@ impl Splitter {
         self.parts == 0 && self.buffer.len() > self.shown
     }
 
-    /// Returns whether the present line may become a JSON object.
+    /// Returns whether something of the present line has come, or of its present part, that wasn't shown.
+    #[must_use]
+    pub fn has_unshown(&self) -> bool {
+        self.buffer.len() > self.shown
+    }
+
+    /// Returns whether the present line may become a JSON object. One that comes in parts may not.
     #[must_use]
     pub fn begins_like_an_object(&self) -> bool {
         let text = self.buffer.trim_ascii_start();
-        text.first().is_some_and(|first| *first == b'{')
+        self.parts == 0 && text.first().is_some_and(|first| *first == b'{')
     }
 
     /// Returns what has come of the present line since the last time, as far as it can be shown: up to a whole character,
@@ -165,16 +179,43 @@ impl Splitter {
         if text.is_empty() {
             return None;
         }
-        self.shown += text.len();
-        Some(Line {
+        let bytes = text.as_bytes().to_vec();
+        self.shown += bytes.len();
+        Some(self.shown_line(bytes, read_at))
+    }
+
+    /// Returns all that has come of the present line since the last time, whatever bytes they are. Only the beginning of a
+    /// character waits for its end, once.
+    pub fn unshown(&mut self, read_at: i64) -> Vec<Line> {
+        let pending = self.buffer.get(self.shown..).unwrap_or_default();
+        let (length, most) = match std::str::from_utf8(pending) {
+            Ok(_) => (pending.len(), pending.len()),
+            Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
+                (error.valid_up_to(), error.valid_up_to())
+            }
+            Err(_) => (pending.len(), self.raw_limit.max(1)),
+        };
+        let mut rest = pending.get(..length).unwrap_or_default();
+        let mut lines = Vec::new();
+        while !rest.is_empty() {
+            let (bytes, after) = rest.split_at(boundary(rest, most));
+            rest = after;
+            lines.push(self.shown_line(bytes.to_vec(), read_at));
+        }
+        self.shown += length;
+        lines
+    }
+
+    fn shown_line(&self, bytes: Vec<u8>, read_at: i64) -> Line {
+        Line {
             stream: self.stream,
             number: self.lines + 1,
-            bytes: text.as_bytes().to_vec(),
+            bytes,
             part: None,
             is_terminated: false,
             is_interim: true,
             read_at,
-        })
+        }
     }
 
     /// Returns what is left when the stream ends without a newline.
@@ -188,8 +229,9 @@ impl Splitter {
 
     /// Hands the buffer out: as one part, or as several where it isn't UTF-8 and too long for that.
     fn emit(&mut self, is_end: bool, is_terminated: bool, read_at: i64, out: &mut Vec<Line>) {
-        self.shown = 0;
         let bytes = mem::take(&mut self.buffer);
+        // The beginning of a character that is cut off may have been shown.
+        self.shown = self.shown.saturating_sub(bytes.len());
         let most = match std::str::from_utf8(&bytes) {
             Ok(_) => bytes.len(),
             Err(_) => self.raw_limit.max(1),
@@ -349,6 +391,29 @@ mod tests {
         let lines = splitter.feed(b"!\n", 0);
         assert_eq!(lines[0].bytes, b"next!");
         assert!(!lines[0].is_interim && lines[0].part.is_none());
+    }
+
+    #[test]
+    fn all_that_has_come_can_be_shown_whatever_bytes_they_are() {
+        let mut splitter = Splitter::new(Stream::Stdout, 8).raw_limit(4);
+        let mut show = |bytes: &[u8]| {
+            let lines = splitter.feed(bytes, 0).len();
+            let shown = splitter.unshown(0);
+            assert!(shown.iter().all(|line| line.is_interim));
+            let shown: Vec<Vec<u8>> = shown.into_iter().map(|line| line.bytes).collect();
+            (lines, shown)
+        };
+        assert_eq!(show(b"Jo"), (0, vec![b"Jo".to_vec()]));
+        assert_eq!(show(b""), (0, vec![]));
+        assert_eq!(show(b"h\xc3"), (0, vec![b"h".to_vec()]), "half a character");
+        assert_eq!(show(b""), (0, vec![b"\xc3".to_vec()]), "it stays one");
+        assert_eq!(
+            show(b"\xff23"),
+            (0, vec![b"\xff23".to_vec()]),
+            "not text, and so no longer than a part of such a line"
+        );
+        // What was shown counts from the parts on.
+        assert_eq!(show(b"89"), (2, vec![b"9".to_vec()]));
     }
 
     #[test]

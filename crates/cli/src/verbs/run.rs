@@ -108,6 +108,7 @@ fn options(wanted: &RunArguments, patience: Duration) -> Result<RunOptions, Fail
         .line_limit(wanted.line_limit)
         .source(wanted.source.clone())
         .keep_recording(wanted.keep_recording)
+        .strict(wanted.strict)
         .buffer(wanted.buffer)
         .linger(wanted.linger.0)
         .reader_to_nowhere(reader_to_nowhere())

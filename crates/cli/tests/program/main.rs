@@ -19,6 +19,7 @@ mod recording;
 mod searching;
 mod showing;
 mod streams;
+mod strict;
 mod support;
 mod sweeping;
 mod torture;

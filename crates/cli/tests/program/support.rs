@@ -208,8 +208,20 @@ impl Running {
 
     /// Waits until this is all that came on standard output.
     pub(crate) fn wait_for_stdout(&mut self, text: &str) {
+        self.wait_for_bytes(text.as_bytes());
+    }
+
+    /// Waits until these are all the bytes that came on standard output.
+    pub(crate) fn wait_for_bytes(&mut self, bytes: &[u8]) {
         let stdout = self.stdout.as_ref().unwrap();
-        collect(stdout, &mut self.seen, |seen| seen == text.as_bytes());
+        collect(stdout, &mut self.seen, |seen| seen == bytes);
+    }
+
+    /// Returns what is there on standard output now, of what came in the meantime too.
+    pub(crate) fn seen(&mut self) -> &[u8] {
+        let stdout = self.stdout.as_ref().unwrap();
+        self.seen.extend(stdout.try_iter().flatten());
+        &self.seen
     }
 
     /// Waits until standard output ends with this.

@@ -124,13 +124,12 @@ impl Entries {
         let mut refused = Refused::default();
         self.open(tx)?;
         let known = self.known(tx)?;
-        for event in self
-            .events
-            .iter()
-            .filter(|event| !known.contains(&event.id))
-        {
+        for (place, event) in self.events.iter().enumerate() {
+            if known.contains(&event.id) {
+                continue;
+            }
             if let Err(error) = tx.events().append(event) {
-                refused.events += 1;
+                refused.events.push(place);
                 refused.note(error)?;
             }
         }
@@ -178,7 +177,8 @@ impl Entries {
 /// What the store will never take.
 #[derive(Debug, Default)]
 pub(crate) struct Refused {
-    pub(crate) events: u64,
+    /// Places among the events.
+    pub(crate) events: Vec<usize>,
     pub(crate) transitions: u64,
     /// Why, of the last one.
     pub(crate) reason: Option<String>,

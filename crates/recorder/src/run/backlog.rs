@@ -3,11 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::life::Exited;
-use super::pump::{EVENT_BYTES, Queued};
-use crate::entries::{Entries, EntryReader};
+use super::queue::{EVENT_BYTES, Queued, Receipt};
+use crate::entries::{Entries, EntryReader, Refused};
 
 /// The most lines of one transaction.
 const BATCH_LINES: usize = 4096;
@@ -22,11 +20,21 @@ pub(super) struct Batch {
     pub(super) exited: Option<Exited>,
     /// Whether its lines came, or were tried, while the store failed.
     pub(super) is_late: bool,
-    /// The room in the queue stays taken until the lines are kept, so that a command that is faster than the store waits.
-    rooms: Vec<OwnedSemaphorePermit>,
+    /// One for each event, in their order.
+    receipts: Vec<Receipt>,
 }
 
 impl Batch {
+    /// Tells the lines that they are kept, but for those that were refused.
+    pub(super) fn kept(self, refused: &Refused) {
+        let mut refused = refused.events.iter().peekable();
+        for (place, receipt) in self.receipts.into_iter().enumerate() {
+            if refused.next_if(|refused| **refused == place).is_none() {
+                receipt.kept();
+            }
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.exited.is_some() || self.entries.rows() >= BATCH_LINES || self.bytes >= BATCH_BYTES
     }
@@ -41,9 +49,9 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// Adds a line; it shares the last batch while that has room, and nobody writes it.
-    pub(super) fn add(&mut self, (line, room): Queued, reader: &mut EntryReader, holds_room: bool) {
+    pub(super) fn add(&mut self, line: Queued, reader: &mut EntryReader, is_late: bool) {
+        let Queued { line, receipt } = line;
         let bytes = line.bytes.len() + EVENT_BYTES;
-        let is_late = !holds_room;
         let is_closed = |batch: &Batch| batch.is_late != is_late || batch.is_full();
         if self.batches.back().is_none_or(is_closed) {
             self.batches.push_back(Batch {
@@ -60,9 +68,7 @@ impl Backlog {
         }
         batch.bytes += bytes;
         self.bytes += bytes;
-        if holds_room {
-            batch.rooms.push(room);
-        }
+        batch.receipts.push(receipt);
     }
 
     /// Adds that the command has exited, after all the lines that have come.
@@ -90,8 +96,9 @@ impl Backlog {
 
     /// Gives back the room that all of them hold: the command is not to wait for a store that fails.
     pub(super) fn release_rooms(&mut self) {
-        let batches = self.batches.iter_mut();
-        batches.for_each(|batch| batch.rooms.clear());
+        for batch in &mut self.batches {
+            batch.receipts.iter_mut().for_each(Receipt::release_room);
+        }
     }
 
     /// Gives everything up; returns how many events that are.

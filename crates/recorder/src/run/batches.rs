@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Notify;
 use super::backlog::{Backlog, Batch};
 use super::life::{End, Ended, Exited, Life, Started};
-use super::pump::Queued;
+use super::queue::Queued;
 use super::report::Notice;
 use super::trouble::{Trouble, is_final};
 use crate::entries::{EntryReader, Refused, Unstructured, is_of_content};
@@ -51,6 +51,8 @@ pub(super) struct Patience {
     pub(super) buffer: usize,
     /// How long it is tried after the command's end.
     pub(super) after_end: Duration,
+    /// Whether the command waits, too, for a store that fails.
+    pub(super) is_strict: bool,
 }
 
 /// Writes the life of one run.
@@ -68,6 +70,8 @@ pub(super) struct Recorder {
     /// Of the transition of the command's exit.
     exit_id: Uuid,
     is_exit_recorded: bool,
+    /// Whether the command is gone.
+    has_exited: bool,
     trouble: Trouble,
     pub(super) tally: Tally,
 }
@@ -93,6 +97,7 @@ impl Recorder {
             last: ("idle", life.state("idle", &[])),
             exit_id: new_id(),
             is_exit_recorded: false,
+            has_exited: false,
             store,
             notify,
             reader,
@@ -126,7 +131,9 @@ impl Recorder {
         let mut deadline = None;
         let mut may_exit = true;
         loop {
-            if writing.is_none() && self.is_due(gathered_since, deadline.is_some()) {
+            // Each line has a reader who waits for it.
+            let is_urgent = self.patience.is_strict && queue.is_empty();
+            if writing.is_none() && self.is_due(gathered_since, is_urgent || deadline.is_some()) {
                 gathered_since = None;
                 writing = self.next_write();
             }
@@ -169,7 +176,7 @@ impl Recorder {
     }
 
     /// Returns whether the next write is to begin now.
-    fn is_due(&self, gathered_since: Option<Instant>, has_ended: bool) -> bool {
+    fn is_due(&self, gathered_since: Option<Instant>, is_urgent: bool) -> bool {
         if self.trouble.is_final {
             return false;
         }
@@ -177,7 +184,7 @@ impl Recorder {
             return Instant::now() >= at;
         }
         self.started.is_some()
-            || has_ended
+            || is_urgent
             || self.backlog.has_full_batch()
             || gathered_since.is_none_or(|since| since.elapsed() >= BATCH_TIME)
     }
@@ -241,7 +248,7 @@ impl Recorder {
                             self.is_exit_recorded = true;
                             self.tally.transitions += 1;
                         }
-                        self.count(&batch, &refused);
+                        self.count(batch, &refused);
                     }
                 }
                 if self.trouble.has_been_told && self.backlog.is_empty() {
@@ -260,16 +267,18 @@ impl Recorder {
         }
     }
 
-    fn count(&mut self, batch: &Batch, refused: &Refused) {
+    fn count(&mut self, batch: Batch, refused: &Refused) {
+        let lost = refused.events.len() as u64;
         // A refused row may be of a line that wasn't over.
-        let events = (batch.entries.events() as u64).saturating_sub(refused.events);
+        let events = (batch.entries.events() as u64).saturating_sub(lost);
         if batch.is_late {
             self.tally.late += events;
         } else {
             self.tally.events += events;
         }
         self.tally.transitions += batch.entries.transitions() as u64 - refused.transitions;
-        self.tally.lost += refused.events;
+        self.tally.lost += lost;
+        batch.kept(refused);
         if let Some(reason) = &refused.reason {
             self.tally.failure = Some(reason.clone());
         }
@@ -287,7 +296,9 @@ impl Recorder {
         self.trouble.is_final = is_final(error);
         // Until the batch is written, whatever is said of it later.
         self.trouble.is_unknown |= error.kind() == ErrorKind::OutcomeUnknown;
-        self.backlog.release_rooms();
+        if !self.waits_for_room() {
+            self.backlog.release_rooms();
+        }
         if !self.trouble.has_been_told {
             self.trouble.has_been_told = true;
             (self.notify)(&Notice::Delayed {
@@ -300,20 +311,34 @@ impl Recorder {
         }
     }
 
-    fn add(&mut self, line: Queued) {
+    /// Returns whether the command waits while the store fails. Once it is gone, nobody is left to wait: what is in its pipe
+    /// is taken.
+    fn waits_for_room(&self) -> bool {
+        self.patience.is_strict && !self.has_exited
+    }
+
+    fn add(&mut self, mut line: Queued) {
         let is_troubled = self.trouble.retry.is_some();
-        let is_full = self.backlog.bytes() + line.0.bytes.len() > self.patience.buffer;
-        if self.trouble.is_final || (is_troubled && is_full && !self.backlog.is_empty()) {
-            self.lose(u64::from(!line.0.is_interim));
+        let is_unbounded = is_troubled && !self.waits_for_room();
+        let is_full = self.backlog.bytes() + line.line.bytes.len() > self.patience.buffer;
+        if self.trouble.is_final || (is_unbounded && is_full && !self.backlog.is_empty()) {
+            self.lose(u64::from(!line.line.is_interim));
             return;
         }
-        self.backlog.add(line, &mut self.reader, !is_troubled);
+        if is_unbounded {
+            line.receipt.release_room();
+        }
+        self.backlog.add(line, &mut self.reader, is_troubled);
     }
 
     /// Takes note of the command's exit, which is to be written when it happens, whoever holds its output open.
     fn add_exit(&mut self, ended: Ended) {
+        self.has_exited = true;
         if self.trouble.is_final {
             return;
+        }
+        if self.trouble.retry.is_some() {
+            self.backlog.release_rooms();
         }
         let exited = Exited {
             ended,
@@ -345,7 +370,7 @@ impl Recorder {
             let first = batch.entries.first_event();
             match first {
                 Some(id) if matches!(self.store.events().get(&id).await, Ok(Some(_))) => {
-                    self.count(&batch, &Refused::default());
+                    self.count(batch, &Refused::default());
                 }
                 _ => self.backlog.put_back(batch),
             }

@@ -6,9 +6,12 @@
 
 mod backlog;
 mod batches;
+mod interim;
 mod leftover;
 mod life;
+mod outlet;
 mod pump;
+mod queue;
 mod report;
 mod signals;
 mod supervise;
@@ -33,8 +36,10 @@ use crate::lines::{Splitter, Stream};
 use crate::liveness::ProofOfLife;
 use batches::{Patience, Recorder};
 use life::{Ended, Life};
-use pump::{Pumped, Queue, pump};
-use supervise::{Watch, drain, reach, supervise};
+use outlet::Manner;
+use pump::{Pumped, pump};
+use queue::Queue;
+use supervise::{Stop, Watch, drain, reach, supervise};
 
 /// Who hears what a run tells at once.
 pub type Notify = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -49,6 +54,7 @@ pub struct RunOptions {
     is_jsonl: bool,
     source: Option<String>,
     keep_recording: bool,
+    is_strict: bool,
     line_limit: u32,
     grace: Duration,
     buffer: usize,
@@ -68,6 +74,7 @@ impl RunOptions {
             is_jsonl: false,
             source: None,
             keep_recording: false,
+            is_strict: false,
             line_limit: u32::try_from(Limits::default().max_content_bytes()).unwrap_or(u32::MAX),
             grace: Duration::from_secs(5),
             buffer: 64 * 1024 * 1024,
@@ -104,6 +111,16 @@ impl RunOptions {
     #[must_use]
     pub fn keep_recording(mut self, goes_on: bool) -> Self {
         self.keep_recording = goes_on;
+        self
+    }
+
+    /// Sets whether a line is passed on only once the store has it (no: as its bytes come, so that a run that is killed may have
+    /// passed on what is in no store). What has come of a line that isn't over goes on when it is kept as an interim event; what
+    /// may become an object, where lines are read as such, when it is whole. The command waits while the store fails, and what
+    /// is lost is not passed on.
+    #[must_use]
+    pub fn strict(mut self, is_strict: bool) -> Self {
+        self.is_strict = is_strict;
         self
     }
 
@@ -237,6 +254,7 @@ impl Run {
             Patience {
                 buffer: options.buffer,
                 after_end: options.patience,
+                is_strict: options.is_strict,
             },
         );
         let agent = match runner.spawn(command(&options, reach)).await {
@@ -317,7 +335,12 @@ async fn follow(
         .take_output(&agent.id)
         .map_err(RecordError::NotWatched)?;
     let (queue, received) = Queue::new();
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(Stop::Nothing);
+    let manner = Manner {
+        goes_on_unheard: options.keep_recording,
+        shows_json: !options.is_jsonl,
+        is_strict: options.is_strict,
+    };
     let splitter = |stream| {
         let limit = usize::try_from(options.line_limit).unwrap_or(usize::MAX);
         // As hexadecimal digits, with what stands beside them, such bytes must fit into an event's metadata.
@@ -328,8 +351,7 @@ async fn follow(
         tokio::io::stdout(),
         splitter(Stream::Stdout),
         queue.clone(),
-        options.keep_recording,
-        !options.is_jsonl,
+        manner,
         stopped.clone(),
     ));
     let stderr = tokio::spawn(pump(
@@ -337,8 +359,7 @@ async fn follow(
         tokio::io::stderr(),
         splitter(Stream::Stderr),
         queue,
-        options.keep_recording,
-        !options.is_jsonl,
+        manner,
         stopped,
     ));
     let pid = agent.pid;

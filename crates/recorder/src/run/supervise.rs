@@ -125,6 +125,16 @@ pub(super) async fn supervise(
     }
 }
 
+/// What the pumps are to end with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    Nothing,
+    /// With the reading of what others hold open.
+    Reading,
+    /// With waiting for readers of this program's output that take nothing, too.
+    Passing,
+}
+
 /// A pump on its way, and the end of a pipe that it may leave.
 pub(super) type Pumping<R> = JoinHandle<(Pumped, Option<R>)>;
 
@@ -136,7 +146,7 @@ pub(super) type Drained = ([Pumped; 2], Option<ChildStdout>, Option<ChildStderr>
 pub(super) async fn drain(
     stdout: Pumping<ChildStdout>,
     stderr: Pumping<ChildStderr>,
-    stop: &watch::Sender<bool>,
+    stop: &watch::Sender<Stop>,
     watch: &mut Watch,
     linger: Option<Duration>,
 ) -> Result<Drained, RecordError> {
@@ -152,15 +162,19 @@ pub(super) async fn drain(
         tokio::select! {
             biased;
             ended = &mut both => break ended,
-            () = &mut lingered, if !*stop.borrow() => {
-                stop.send_replace(true);
+            () = &mut lingered, if *stop.borrow() == Stop::Nothing => {
+                stop.send_replace(Stop::Reading);
             }
-            caught = watch.signals.next(), if !*stop.borrow() => {
+            caught = watch.signals.next() => {
                 // The command is gone; there is nobody to pass a signal on to.
-                if caught.asks_to_end() {
-                    watch.interrupted.get_or_insert(caught);
-                    stop.send_replace(true);
+                if !caught.asks_to_end() {
+                    continue;
                 }
+                if *stop.borrow() == Stop::Passing {
+                    return Err(RecordError::Interrupted(caught));
+                }
+                watch.interrupted.get_or_insert(caught);
+                stop.send_replace(Stop::Passing);
             }
         }
     };

@@ -1,0 +1,99 @@
+//! When what has come of a line that isn't over is shown.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::lines::Splitter;
+
+/// When to show what has come of a line that isn't over: after a moment of quiet, and ever more seldom.
+pub(super) struct Interim {
+    is_strict: bool,
+    pace: Pace,
+    /// Whether lines that begin like objects are shown too.
+    shows_json: bool,
+    last_read: Instant,
+    /// When the first bytes came that weren't shown.
+    waiting_since: Option<Instant>,
+    /// When it was last shown, and how long it has to wait from then.
+    last_shown: Option<(Instant, Duration)>,
+}
+
+/// How soon, and how often.
+struct Pace {
+    quiet: Duration,
+    /// Without quiet, the longest that anything waits.
+    at_latest: Option<Duration>,
+    first_pause: Duration,
+    longest_pause: Duration,
+}
+
+/// Where the bytes are seen already, and showing is only for the store.
+const SEEN: Pace = Pace {
+    quiet: Duration::from_millis(200),
+    at_latest: None,
+    first_pause: Duration::from_millis(400),
+    longest_pause: Duration::from_secs(5),
+};
+
+/// Where nobody sees them before.
+const UNSEEN: Pace = Pace {
+    quiet: Duration::from_millis(50),
+    at_latest: Some(Duration::from_secs(1)),
+    first_pause: Duration::from_millis(100),
+    longest_pause: Duration::from_secs(1),
+};
+
+impl Interim {
+    /// `is_strict`: bytes are seen only once they are kept.
+    pub(super) fn new(shows_json: bool, is_strict: bool) -> Self {
+        Self {
+            is_strict,
+            pace: if is_strict { UNSEEN } else { SEEN },
+            shows_json,
+            last_read: Instant::now(),
+            waiting_since: None,
+            last_shown: None,
+        }
+    }
+
+    pub(super) fn was_read(&mut self, has_ended_a_line: bool) {
+        self.last_read = Instant::now();
+        if has_ended_a_line {
+            self.last_shown = None;
+            self.waiting_since = None;
+        }
+        self.waiting_since.get_or_insert(self.last_read);
+    }
+
+    pub(super) fn was_shown(&mut self) {
+        let Pace {
+            first_pause,
+            longest_pause,
+            ..
+        } = self.pace;
+        let pause = self
+            .last_shown
+            .map_or(first_pause, |(_, pause)| (pause * 2).min(longest_pause));
+        self.last_shown = Some((Instant::now(), pause));
+        self.waiting_since = None;
+    }
+
+    pub(super) async fn due(&self, splitter: &Splitter) {
+        let has_pending = if self.is_strict {
+            splitter.has_unshown()
+        } else {
+            splitter.has_pending()
+        };
+        if !has_pending || (!self.shows_json && splitter.begins_like_an_object()) {
+            return std::future::pending().await;
+        }
+        let quiet = self.last_read + self.pace.quiet;
+        let at_latest = self.waiting_since.zip(self.pace.at_latest);
+        let due = at_latest.map_or(quiet, |(since, longest)| quiet.min(since + longest));
+        let next = self
+            .last_shown
+            .map_or(due, |(at, pause)| due.max(at + pause));
+        sleep_until(next).await;
+    }
+}
