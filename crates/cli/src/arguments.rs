@@ -12,9 +12,6 @@ use descartes_state::{Cursor, Limits, Revision, SessionStatus, TaskStatus};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
-/// The one argument with which this program reads its input to nowhere: for output that others hold open when a run ends.
-pub(crate) const READ_TO_NOWHERE: &str = "--read-to-nowhere";
-
 /// The settings that may come from the environment.
 pub(crate) const DATABASE: &str = "DESCARTES_STATE_DB";
 pub(crate) const PREFIX: &str = "DESCARTES_STATE_PREFIX";

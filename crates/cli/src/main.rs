@@ -13,15 +13,13 @@ use std::time::Duration;
 use clap::Parser;
 
 use arguments::Arguments;
+use descartes_state_recorder::helper;
 use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == arguments::READ_TO_NOWHERE)
-    {
-        return read_to_nowhere();
+    if let Some(code) = helper::perform(std::env::args_os().skip(1)) {
+        return code;
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -31,17 +29,6 @@ fn main() -> ExitCode {
     match start(&arguments, &output) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => output.failure(&failure),
-    }
-}
-
-/// Reads standard input to its end, in a session of its own, and does nothing with it.
-fn read_to_nowhere() -> ExitCode {
-    // It fails only for a leader of a group, which nobody has made of this.
-    #[cfg(unix)]
-    let _left = rustix::process::setsid();
-    match std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -3,10 +3,12 @@
 //! - [`lines`] cuts bytes as they come into lines.
 //! - [`entries`] turns lines, plain or JSON, into the rows of one transaction.
 //! - [`sweep`] closes the sessions of runs that died.
+//! - [`helper`] is what a recording program does when it runs itself again.
 //! - [`run`] runs a command as an agent and records its whole life that way.
 
 mod agents;
 pub mod entries;
+pub mod helper;
 pub mod lines;
 mod liveness;
 pub mod run;

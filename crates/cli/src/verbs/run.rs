@@ -1,6 +1,5 @@
 //! `run`: records a command, and says at its end what was kept.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use descartes_state_recorder::run::{
 use descartes_state_recorder::sweep::sweep;
 
 use super::open;
-use crate::arguments::{Common, READ_TO_NOWHERE, RunArguments};
+use crate::arguments::{Common, RunArguments};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
@@ -111,18 +110,10 @@ fn options(wanted: &RunArguments, patience: Duration) -> Result<RunOptions, Fail
         .strict(wanted.strict)
         .buffer(wanted.buffer)
         .linger(wanted.linger.0)
-        .reader_to_nowhere(reader_to_nowhere())
+        // Without its own path, what others hold open is closed.
+        .helper(std::env::current_exe().ok())
         .patience(patience)
         .grace(wanted.grace))
-}
-
-/// Returns the command of this program that reads its input to nowhere.
-fn reader_to_nowhere() -> Vec<OsString> {
-    // Without its own path nobody reads on.
-    let program = std::env::current_exe().ok();
-    program
-        .map(|program| vec![program.into_os_string(), READ_TO_NOWHERE.into()])
-        .unwrap_or_default()
 }
 
 /// Says what can't wait for the end of the run.

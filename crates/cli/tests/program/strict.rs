@@ -11,7 +11,7 @@ use crate::support::{Place, eventually, start_unheard, text};
 
 const STRICT: [&str; 4] = ["run", "--strict", "--json", "--"];
 
-fn strict<'a>(script: &'a str) -> Vec<&'a str> {
+fn strict(script: &str) -> Vec<&str> {
     [&STRICT[..], &["sh", "-c", script]].concat()
 }
 

@@ -1,16 +1,18 @@
 //! Output that others hold open when recording ends: a server in the background that the command started, for one.
 
-use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tokio::process::{ChildStderr, ChildStdout};
+
+use crate::helper::READ_TO_NOWHERE;
 
 /// Leaves the reading ends of pipes to a process that reads them to nowhere; returns who holds the writing ends.
 #[cfg(unix)]
 pub(super) fn leave(
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
-    reader: Option<&[OsString]>,
+    helper: Option<&Path>,
 ) -> Vec<String> {
     use std::os::fd::OwnedFd;
     let pipes = [
@@ -25,12 +27,12 @@ pub(super) fn leave(
                 holders.push(holder);
             }
         }
-        let Some((program, arguments)) = reader.and_then(<[OsString]>::split_first) else {
+        let Some(program) = helper else {
             continue;
         };
         // Where it can't be started, the pipe is closed.
         let _left = Command::new(program)
-            .args(arguments)
+            .arg(READ_TO_NOWHERE)
             .current_dir("/")
             .stdin(Stdio::from(pipe))
             .stdout(Stdio::null())
@@ -44,7 +46,7 @@ pub(super) fn leave(
 pub(super) fn leave(
     _stdout: Option<ChildStdout>,
     _stderr: Option<ChildStderr>,
-    _reader: Option<&[OsString]>,
+    _helper: Option<&Path>,
 ) -> Vec<String> {
     Vec::new()
 }

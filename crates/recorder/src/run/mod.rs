@@ -18,6 +18,7 @@ mod supervise;
 mod trouble;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,7 +61,7 @@ pub struct RunOptions {
     buffer: usize,
     patience: Duration,
     linger: Option<Duration>,
-    reader_to_nowhere: Option<Vec<OsString>>,
+    helper: Option<PathBuf>,
 }
 
 impl RunOptions {
@@ -80,7 +81,7 @@ impl RunOptions {
             buffer: 64 * 1024 * 1024,
             patience: Duration::from_secs(30),
             linger: Some(Duration::from_secs(10)),
-            reader_to_nowhere: None,
+            helper: None,
         }
     }
 
@@ -154,11 +155,11 @@ impl RunOptions {
         self
     }
 
-    /// Sets the program and arguments that read standard input to its end, and do nothing with it: they take over what
-    /// others hold open then, so that it is no broken pipe to them. Without it the pipe is closed.
+    /// Sets the program that plays the roles of [`helper`](crate::helper): this one. It takes over what others hold open when
+    /// recording ends, so that it is no broken pipe to them; without it the pipe is closed.
     #[must_use]
-    pub fn reader_to_nowhere(mut self, command: Vec<OsString>) -> Self {
-        self.reader_to_nowhere = Some(command);
+    pub fn helper(mut self, program: Option<PathBuf>) -> Self {
+        self.helper = program;
         self
     }
 
@@ -376,7 +377,7 @@ async fn follow(
     // The recorder goes only where it has panicked.
     let _told = exit.send(ended.clone());
     let (lines, stdout, stderr) = drain(stdout, stderr, &stop, watch, options.linger).await?;
-    let held_by = leftover::leave(stdout, stderr, options.reader_to_nowhere.as_deref());
+    let held_by = leftover::leave(stdout, stderr, options.helper.as_deref());
     if !held_by.is_empty() {
         notify(&Notice::HeldOpen {
             by: held_by.clone(),

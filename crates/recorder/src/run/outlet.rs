@@ -161,7 +161,7 @@ pub(super) async fn pass(
         if told {
             sleep(LAST_PATIENCE).await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     tokio::select! {

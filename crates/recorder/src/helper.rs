@@ -1,0 +1,30 @@
+//! What the recorder has done by processes of its own: its program, run again with a first argument that names a role.
+//!
+//! A program that uses [`run`](crate::run) calls [`perform`] before it does anything else, and names itself in
+//! [`RunOptions::helper`](crate::run::RunOptions::helper).
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Reads standard input to its end, and does nothing with it.
+pub(crate) const READ_TO_NOWHERE: &str = "--read-to-nowhere";
+
+/// Plays the role that the first argument names, to its end; returns `None` where it names none. The arguments are the
+/// program's, without its name.
+pub fn perform(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    let role = arguments.next()?;
+    match role.to_str()? {
+        READ_TO_NOWHERE => Some(read_to_nowhere()),
+        _ => None,
+    }
+}
+
+fn read_to_nowhere() -> ExitCode {
+    // In a session of its own. It fails only for a leader of a group, which nobody has made of this.
+    #[cfg(unix)]
+    let _left = rustix::process::setsid();
+    match std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
