@@ -224,24 +224,11 @@ impl AgentCommand {
                     "current_dir",
                     format!("{} is not a directory; create it first", dir.display()),
                 ),
-                _ => RunnerError::ProgramNotFound { program, source },
+                _ => RunnerError::not_started(program, source),
             },
-            io::ErrorKind::PermissionDenied => RunnerError::NotExecutable { program, source },
-            _ if is_format_error(&source) => RunnerError::NotExecutable { program, source },
-            _ => RunnerError::Spawn { program, source },
+            _ => RunnerError::not_started(program, source),
         }
     }
-}
-
-#[cfg(unix)]
-fn is_format_error(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
-}
-
-#[cfg(not(unix))]
-fn is_format_error(error: &io::Error) -> bool {
-    const ERROR_BAD_EXE_FORMAT: i32 = 193;
-    error.raw_os_error() == Some(ERROR_BAD_EXE_FORMAT)
 }
 
 impl fmt::Debug for AgentCommand {

@@ -114,10 +114,42 @@ pub enum RunnerError {
 }
 
 impl RunnerError {
+    /// Sorts out why the operating system did not start a program: it isn't there, it can't be executed, or another reason.
+    ///
+    /// ```
+    /// use descartes_state::RunnerError;
+    ///
+    /// let error = RunnerError::not_started("planer", std::io::ErrorKind::NotFound.into());
+    /// assert!(matches!(error, RunnerError::ProgramNotFound { .. }));
+    /// ```
+    #[must_use]
+    pub fn not_started(program: impl Into<OsString>, source: io::Error) -> Self {
+        let program = program.into();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Self::ProgramNotFound { program, source }
+            }
+            io::ErrorKind::PermissionDenied => Self::NotExecutable { program, source },
+            _ if is_format_error(&source) => Self::NotExecutable { program, source },
+            _ => Self::Spawn { program, source },
+        }
+    }
+
     pub(super) fn invalid(field: &'static str, reason: impl Into<String>) -> Self {
         Self::InvalidInput {
             field,
             reason: reason.into(),
         }
     }
+}
+
+#[cfg(unix)]
+fn is_format_error(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_format_error(error: &io::Error) -> bool {
+    const ERROR_BAD_EXE_FORMAT: i32 = 193;
+    error.raw_os_error() == Some(ERROR_BAD_EXE_FORMAT)
 }

@@ -15,6 +15,9 @@ pub enum Reach {
     /// read from the terminal. What moves into a group of its own, as daemons do, is out of reach. Elsewhere than on
     /// Linux what the agent leaves is killed as soon as it has gone.
     Group,
+    /// The session that the agent begins itself (setsid(2)), with all its process groups (Linux; elsewhere the agent's own
+    /// process). What begins a session of its own, as daemons do, is out of reach.
+    Session,
     /// The agent's children, theirs, and so on (Linux; elsewhere the agent's own process). One whose parent has gone
     /// belongs to nobody any more, unless it was there when the ending began, or the runner
     /// [adopts](super::RunnerOptions::adopt_orphans) such.
@@ -80,7 +83,7 @@ mod linux {
             let own = i32::try_from(std::process::id()).unwrap_or_default();
             let is_first = |process: &Stat| {
                 target.has_orphans && process.ppid == own
-                    || target.reach == Reach::Group && process.pgrp == target.pid
+                    || is_reached(process, target) == Some(true)
             };
             let mut parents = vec![target.pid];
             parents.extend(self.known.keys().map(|(pid, _)| *pid));
@@ -108,11 +111,8 @@ mod linux {
 
         fn keep(&mut self, process: &Stat, target: Target) {
             let key = key_of(process);
-            let is_reached = match target.reach {
-                Reach::Process => false,
-                Reach::Group => process.pgrp == target.pid,
-                Reach::Descendants => true,
-            };
+            // Whoever is looked at here is a descendant.
+            let is_reached = is_reached(process, target).unwrap_or(true);
             if let Some(known) = self.known.get_mut(&key) {
                 known.is_reached = is_reached;
                 return;
@@ -172,6 +172,16 @@ mod linux {
         // One that has gone since the directory was read has nothing to say.
         all.filter_map(|process| process.ok()?.stat().ok())
             .collect()
+    }
+
+    /// Returns whether a process is one of those that an ending reaches; `None` where parents tell, and not itself.
+    fn is_reached(process: &Stat, target: Target) -> Option<bool> {
+        match target.reach {
+            Reach::Process => Some(false),
+            Reach::Group => Some(process.pgrp == target.pid),
+            Reach::Session => Some(process.session == target.pid),
+            Reach::Descendants => None,
+        }
     }
 
     fn key_of(process: &Stat) -> Key {

@@ -72,6 +72,27 @@ async fn a_kill_ends_what_its_reach_covers_and_names_what_lives_on() -> TestResu
 }
 
 #[tokio::test]
+async fn a_session_that_the_agent_begins_ends_with_all_its_groups() -> TestResult {
+    let runner = runner()?;
+    // `set -m` gives each child in the background a group of its own.
+    let script = "set -m; sleep 600 & a=$!; setsid sh -c 'echo '$a' $$; exec sleep 600' & wait";
+    let command = AgentCommand::new("setsid")
+        .args(["sh", "-c", &format!("exec 2> /dev/null; {script}")])
+        .reach(Reach::Session)
+        .output(Output::Piped);
+    let agent = runner.spawn(command).await?;
+    let mut stdout = BufReader::new(runner.take_output(&agent.id)?.stdout);
+    let mut line = String::new();
+    soon(stdout.read_line(&mut line)).await??;
+    let pids: Result<Vec<u32>, _> = line.split_whitespace().map(str::parse).collect();
+    let pids = pids?;
+    soon(runner.kill(&agent.id)).await??;
+    assert_eq!([is_alive(pids[0]), is_alive(pids[1])], [false, true]);
+    assert!(runner.info(&agent.id)?.survivors[0].ends_with(&format!("({})", pids[1])));
+    end(pids[1])
+}
+
+#[tokio::test]
 async fn an_agent_that_ends_by_itself_leaves_what_it_started_alone() -> TestResult {
     for reach in [Reach::Process, Reach::Group, Reach::Descendants] {
         let runner = runner()?;
