@@ -233,6 +233,9 @@ pub(crate) struct RunArguments {
     /// Pass a line on only once the store has it, and let the command wait for that
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Give the command a terminal of its own; stdout and stderr are one there
+    #[arg(long, conflicts_with = "strict")]
+    pub(crate) pty: bool,
     /// Bytes of a line above which it becomes several events (1024 to 67108864)
     #[arg(long, value_name = "BYTES", default_value_t = longest_line(), hide_default_value = true,
           value_parser = clap::value_parser!(u32).range(1024..=i64::from(longest_line())))]

@@ -21,6 +21,8 @@ const BRIEF: usize = 40;
 pub(crate) struct Output {
     is_json: bool,
     is_full: bool,
+    /// Whether standard error is a terminal that is raw.
+    is_beside_raw: bool,
 }
 
 /// One cell of a table.
@@ -49,7 +51,19 @@ fn omitted_row(row: &OmittedRow) -> Value {
 
 impl Output {
     pub(crate) fn new(is_json: bool, is_full: bool) -> Self {
-        Self { is_json, is_full }
+        Self {
+            is_json,
+            is_full,
+            is_beside_raw: false,
+        }
+    }
+
+    /// Writes its lines to a terminal that is raw, where nobody makes CR LF of LF.
+    pub(crate) fn beside_raw(self) -> Self {
+        Self {
+            is_beside_raw: io::stderr().is_terminal(),
+            ..self
+        }
     }
 
     pub(crate) fn is_json(self) -> bool {
@@ -178,18 +192,18 @@ impl Output {
     /// Writes one line to standard error, beside the result; `--json` has it in the document.
     pub(crate) fn note(self, text: &str) {
         if !self.is_json {
-            say(&format!("descartes-state: {}", escaped(text)));
+            self.say(&format!("descartes-state: {}", escaped(text)));
         }
     }
 
     /// Writes one JSON document to standard error, where standard output belongs to somebody else.
     pub(crate) fn aside(self, value: &Value) {
-        say(&value.to_string());
+        self.say(&value.to_string());
     }
 
     /// Ends a line on standard error that somebody else has begun.
     pub(crate) fn begin_line(self) {
-        say("");
+        self.say("");
     }
 
     /// Writes one line to standard error; returns the exit code.
@@ -206,17 +220,20 @@ impl Output {
             let error = json!({ "kind": kind.as_str(), "message": message });
             self.aside(&json!({ "error": error }));
         } else {
-            say(&format!("descartes-state: {}", escaped(message)));
+            self.say(&format!("descartes-state: {}", escaped(message)));
         }
     }
-}
 
-/// Writes a line in one piece, so that the command's own lines stay whole.
-fn say(line: &str) {
-    // Where standard error is gone, there is nobody left to tell.
-    let _ = io::stderr()
-        .lock()
-        .write_all(format!("{line}\n").as_bytes());
+    /// Writes a line in one piece, so that the command's own lines stay whole.
+    fn say(self, line: &str) {
+        let text = if self.is_beside_raw {
+            format!("\r\n{line}\r\n")
+        } else {
+            format!("{line}\n")
+        };
+        // Where standard error is gone, there is nobody left to tell.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
 }
 
 fn status_style(status: &str) -> Style {

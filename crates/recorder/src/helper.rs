@@ -6,8 +6,18 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+#[cfg(unix)]
+use crate::terminal::leader;
+
 /// Reads standard input to its end, and does nothing with it.
 pub(crate) const READ_TO_NOWHERE: &str = "--read-to-nowhere";
+
+/// Leads the session of a command at a terminal of its own; the terminal's path and the command follow.
+#[cfg(unix)]
+pub(crate) const LEAD_SESSION: &str = "--lead-session";
+/// Stays in its process group until standard input ends.
+#[cfg(unix)]
+pub(crate) const HOLD_GROUP: &str = "--hold-group";
 
 /// Plays the role that the first argument names, to its end; returns `None` where it names none. The arguments are the
 /// program's, without its name.
@@ -15,6 +25,10 @@ pub fn perform(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode
     let role = arguments.next()?;
     match role.to_str()? {
         READ_TO_NOWHERE => Some(read_to_nowhere()),
+        #[cfg(unix)]
+        LEAD_SESSION => Some(leader::lead_session(arguments)),
+        #[cfg(unix)]
+        HOLD_GROUP => Some(leader::hold_group()),
         _ => None,
     }
 }

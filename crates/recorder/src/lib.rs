@@ -16,4 +16,6 @@ mod sessions;
 mod states;
 mod structured;
 pub mod sweep;
+#[cfg(unix)]
+mod terminal;
 mod times;

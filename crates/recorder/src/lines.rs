@@ -18,15 +18,18 @@ pub enum Stream {
     Stdout,
     /// Its standard error.
     Stderr,
+    /// The terminal that it was given, which has both.
+    Terminal,
 }
 
 impl Stream {
-    /// Returns the stream's name: `stdout` or `stderr`.
+    /// Returns the stream's name: `stdout`, `stderr` or `terminal`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
+            Self::Terminal => "terminal",
         }
     }
 }
@@ -229,7 +232,11 @@ impl Splitter {
 
     /// Hands the buffer out: as one part, or as several where it isn't UTF-8 and too long for that.
     fn emit(&mut self, is_end: bool, is_terminated: bool, read_at: i64, out: &mut Vec<Line>) {
-        let bytes = mem::take(&mut self.buffer);
+        let mut bytes = mem::take(&mut self.buffer);
+        if is_terminated && self.stream == Stream::Terminal {
+            // There a line ends with CR LF (ONLCR, termios(3)).
+            bytes.pop_if(|last| *last == b'\r');
+        }
         // The beginning of a character that is cut off may have been shown.
         self.shown = self.shown.saturating_sub(bytes.len());
         let most = match std::str::from_utf8(&bytes) {

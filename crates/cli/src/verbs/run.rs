@@ -33,10 +33,15 @@ pub(super) async fn run(
             return Ok(128 + caught.number);
         }
     };
-    let notify = Arc::new(move |notice: &Notice| tell(output, notice));
+    let told = if wanted.pty {
+        output.beside_raw()
+    } else {
+        output
+    };
+    let notify = Arc::new(move |notice: &Notice| tell(told, notice));
     match run.record(signals, notify).await {
         Ok(report) => {
-            show(&report, output, &common.db);
+            show(&report, output, &common.db, wanted.pty);
             Ok(if report.is_complete() {
                 report.code()
             } else {
@@ -108,6 +113,7 @@ fn options(wanted: &RunArguments, patience: Duration) -> Result<RunOptions, Fail
         .source(wanted.source.clone())
         .keep_recording(wanted.keep_recording)
         .strict(wanted.strict)
+        .terminal(wanted.pty)
         .buffer(wanted.buffer)
         .linger(wanted.linger.0)
         // Without its own path, what others hold open is closed.
@@ -129,9 +135,9 @@ fn tell(output: Output, notice: &Notice) {
     }
 }
 
-fn show(report: &Report, output: Output, database: &Path) {
+fn show(report: &Report, output: Output, database: &Path, is_one_stream: bool) {
     let Report { stdout, stderr, .. } = report;
-    if !stderr.ends_with_line {
+    if !stderr.ends_with_line || is_one_stream && !stdout.ends_with_line {
         output.begin_line();
     }
     if output.is_json() {

@@ -3,7 +3,7 @@
 use descartes_state::serde_json::Value;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{PROGRAM, Place, Running, eventually, in_a_terminal, text};
+use crate::support::{PROGRAM, Place, Running, end, eventually, in_a_terminal, is_alive, text};
 
 /// Starts the program without a terminal, whatever the tests were started from.
 fn without_a_terminal(place: &Place, arguments: &[&str]) -> Running {
@@ -13,22 +13,8 @@ fn without_a_terminal(place: &Place, arguments: &[&str]) -> Running {
     Running::new(&mut command)
 }
 
-fn is_alive(pid: &str) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit(") ")
-        .next()
-        .and_then(|rest| rest.chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
-}
-
-fn end(pid: &str) {
-    let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
-}
-
 /// Waits for a file that a script writes, and returns the words of its first line.
-fn words(place: &Place, name: &str) -> Vec<String> {
+pub(crate) fn words(place: &Place, name: &str) -> Vec<String> {
     eventually(|| {
         let text = std::fs::read_to_string(place.path().join(name)).ok()?;
         let line = text.strip_suffix('\n')?;

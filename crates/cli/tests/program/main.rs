@@ -22,4 +22,5 @@ mod streams;
 mod strict;
 mod support;
 mod sweeping;
+mod terminal;
 mod torture;

@@ -232,6 +232,13 @@ impl Running {
         });
     }
 
+    /// Waits until standard output holds this.
+    pub(crate) fn wait_for_stdout_to_hold(&mut self, text: &str) {
+        let stdout = self.stdout.as_ref().unwrap();
+        let holds = |seen: &[u8]| String::from_utf8_lossy(seen).contains(text);
+        collect(stdout, &mut self.seen, holds);
+    }
+
     /// Waits until standard error holds this.
     pub(crate) fn wait_for_stderr(&mut self, text: &str) {
         let holds = |heard: &[u8]| String::from_utf8_lossy(heard).contains(text);
@@ -283,15 +290,35 @@ impl Drop for Running {
     }
 }
 
-/// A terminal by `script` of util-linux; `None` where that is missing.
+/// The program in a terminal by `script` of util-linux; `None` where that is missing.
 pub(crate) fn in_a_terminal(place: &Place, arguments: &str) -> Option<Running> {
-    let mut command = Command::new("script");
     // Not every shell that `script` runs becomes its last command by itself, and one that waits for it ends of our ctrl-c.
-    let line = format!("exec {} run {arguments}", PROGRAM);
-    command.args(["-qec", &line, "/dev/null"]);
+    shell_in_a_terminal(place, &format!("exec {PROGRAM} run {arguments}"))
+}
+
+/// A line of shell in a terminal.
+pub(crate) fn shell_in_a_terminal(place: &Place, line: &str) -> Option<Running> {
+    let mut command = Command::new("script");
+    command.args(["-qec", line, "/dev/null"]);
     place.prepare(&mut command);
     Command::new("script").arg("--version").output().ok()?;
     Some(Running::new(&mut command))
+}
+
+/// Whether there is a process of this number that has not ended.
+pub(crate) fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
+}
+
+/// Ends a process that a test has left.
+pub(crate) fn end(pid: &str) {
+    let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
 }
 
 /// A program whose standard output nobody reads: the reading end is closed before it writes.

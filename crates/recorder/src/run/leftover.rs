@@ -1,28 +1,28 @@
 //! Output that others hold open when recording ends: a server in the background that the command started, for one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tokio::process::{ChildStderr, ChildStdout};
-
+use super::source::Source;
 use crate::helper::READ_TO_NOWHERE;
 
-/// Leaves the reading ends of pipes to a process that reads them to nowhere; returns who holds the writing ends.
+/// Leaves the reading ends of streams to a process that reads them to nowhere; returns who holds the writing ends.
 #[cfg(unix)]
 pub(super) fn leave(
-    stdout: Option<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    sources: Vec<Source>,
+    terminal: Option<&Path>,
     helper: Option<&Path>,
 ) -> Vec<String> {
-    use std::os::fd::OwnedFd;
-    let pipes = [
-        stdout.and_then(|pipe| pipe.into_owned_fd().ok()),
-        stderr.and_then(|pipe| pipe.into_owned_fd().ok()),
-    ];
     let mut holders = Vec::new();
-    for pipe in pipes.into_iter().flatten() {
-        let pipe: OwnedFd = pipe;
-        for holder in holders_of(&pipe) {
+    for source in sources {
+        let Ok(end) = source.into_owned_fd() else {
+            continue;
+        };
+        let link = match terminal {
+            Some(path) => Some(path.to_owned()),
+            None => link_of(&end),
+        };
+        for holder in link.iter().flat_map(|link| holders_of(link)) {
             if !holders.contains(&holder) {
                 holders.push(holder);
             }
@@ -30,11 +30,11 @@ pub(super) fn leave(
         let Some(program) = helper else {
             continue;
         };
-        // Where it can't be started, the pipe is closed.
+        // Where it can't be started, the stream is closed.
         let _left = Command::new(program)
             .arg(READ_TO_NOWHERE)
             .current_dir("/")
-            .stdin(Stdio::from(pipe))
+            .stdin(Stdio::from(end))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -44,25 +44,25 @@ pub(super) fn leave(
 
 #[cfg(not(unix))]
 pub(super) fn leave(
-    _stdout: Option<ChildStdout>,
-    _stderr: Option<ChildStderr>,
+    _sources: Vec<Source>,
+    _terminal: Option<&Path>,
     _helper: Option<&Path>,
 ) -> Vec<String> {
     Vec::new()
 }
 
-/// Returns the processes that have a pipe open, other than this one, as far as the system tells (Linux, and those of this
+/// Returns how the system names a pipe where somebody has it open.
+#[cfg(unix)]
+fn link_of(pipe: &std::os::fd::OwnedFd) -> Option<PathBuf> {
+    let file = std::fs::File::from(pipe.try_clone().ok()?);
+    let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().ok()?);
+    Some(format!("pipe:[{inode}]").into())
+}
+
+/// Returns the processes that have a file open, other than this one, as far as the system tells (Linux, and those of this
 /// user): name and number.
 #[cfg(unix)]
-fn holders_of(pipe: &std::os::fd::OwnedFd) -> Vec<String> {
-    let Ok(metadata) = pipe
-        .try_clone()
-        .map(std::fs::File::from)
-        .and_then(|pipe| pipe.metadata())
-    else {
-        return Vec::new();
-    };
-    let link = format!("pipe:[{}]", std::os::unix::fs::MetadataExt::ino(&metadata));
+fn holders_of(link: &Path) -> Vec<String> {
     let own = std::process::id().to_string();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
@@ -72,9 +72,9 @@ fn holders_of(pipe: &std::os::fd::OwnedFd) -> Vec<String> {
                 return None;
             }
             let files = std::fs::read_dir(process.path().join("fd")).ok()?;
-            let holds = files.flatten().any(|file| {
-                std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == &*link)
-            });
+            let holds = files
+                .flatten()
+                .any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to == link));
             let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
             holds.then(|| format!("{} ({id})", name.trim()))
         })

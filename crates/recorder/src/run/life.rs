@@ -146,6 +146,7 @@ impl Life {
         let program = self.command.first();
         let ending = match self.reach {
             Reach::Group => "group",
+            Reach::Session => "session",
             Reach::Descendants => "descendants",
             _ => "process",
         };

@@ -14,6 +14,8 @@ mod pump;
 mod queue;
 mod report;
 mod signals;
+mod source;
+mod started;
 mod supervise;
 mod trouble;
 
@@ -22,10 +24,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use descartes_state::runner::{Input, Output, Reach};
-use descartes_state::{
-    AgentCommand, AgentInfo, Limits, LocalProcessRunner, RunnerOptions, SqliteStateStore, new_id,
-};
+use descartes_state::runner::Reach;
+use descartes_state::{Limits, LocalProcessRunner, RunnerOptions, SqliteStateStore, new_id};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
@@ -40,7 +40,8 @@ use life::{Ended, Life};
 use outlet::Manner;
 use pump::{Pumped, pump};
 use queue::Queue;
-use supervise::{Stop, Watch, drain, reach, supervise};
+use started::{Started, reach, start};
+use supervise::{Stop, Watch, drain, supervise};
 
 /// Who hears what a run tells at once.
 pub type Notify = Arc<dyn Fn(&Notice) + Send + Sync>;
@@ -56,6 +57,7 @@ pub struct RunOptions {
     source: Option<String>,
     keep_recording: bool,
     is_strict: bool,
+    has_terminal: bool,
     line_limit: u32,
     grace: Duration,
     buffer: usize,
@@ -76,6 +78,7 @@ impl RunOptions {
             source: None,
             keep_recording: false,
             is_strict: false,
+            has_terminal: false,
             line_limit: u32::try_from(Limits::default().max_content_bytes()).unwrap_or(u32::MAX),
             grace: Duration::from_secs(5),
             buffer: 64 * 1024 * 1024,
@@ -122,6 +125,14 @@ impl RunOptions {
     #[must_use]
     pub fn strict(mut self, is_strict: bool) -> Self {
         self.is_strict = is_strict;
+        self
+    }
+
+    /// Sets whether the command gets a terminal of its own (no; Unix, and with a [helper](Self::helper)). Its standard streams
+    /// are that terminal then: what it prints on both is one stream, which this program writes to its own standard output.
+    #[must_use]
+    pub fn terminal(mut self, has_terminal: bool) -> Self {
+        self.has_terminal = has_terminal;
         self
     }
 
@@ -191,7 +202,7 @@ impl Run {
         options: RunOptions,
     ) -> Result<Self, descartes_state::StateStoreError> {
         let words = options.command.iter();
-        let reach = reach();
+        let reach = reach(&options);
         let life = Life {
             reach,
             agent_id: options.agent_id.clone(),
@@ -234,7 +245,7 @@ impl Run {
             proof,
             reach,
         } = self;
-        let started = Instant::now();
+        let began = Instant::now();
         let limits = RunnerOptions::default()
             .max_agents(1)
             .adopt_orphans(true)
@@ -258,8 +269,8 @@ impl Run {
                 is_strict: options.is_strict,
             },
         );
-        let agent = match runner.spawn(command(&options, reach)).await {
-            Ok(agent) => agent,
+        let mut started = match start(&runner, &options, reach).await {
+            Ok(started) => started,
             Err(error) => {
                 recorder.end(&Ended::unstarted(whole_text(&error))).await;
                 if recorder.tally.is_end_recorded {
@@ -273,9 +284,9 @@ impl Run {
             }
         };
         let mut watch = Watch::new(signals, Arc::clone(&notify));
-        let (ended, [stdout, stderr], held_by, mut recorder) = follow(
+        let (ended, streams, held_by, mut recorder) = follow(
             &runner,
-            &agent,
+            &mut started,
             &options,
             &mut watch,
             recorder,
@@ -283,8 +294,12 @@ impl Run {
         )
         .await?;
         let survivors = runner
-            .info(&agent.id)
+            .info(&started.id)
             .map_or_else(|_| Vec::new(), |agent| agent.survivors);
+        // What is said from here on is said on a terminal as it was.
+        drop(started);
+        let mut streams = streams.into_iter();
+        let (stdout, stderr) = (streams.next(), streams.next());
         if !survivors.is_empty() {
             notify(&Notice::Survived {
                 names: survivors.clone(),
@@ -305,8 +320,8 @@ impl Run {
             reason: ended.reason,
             exit_code: ended.exit_code,
             signal: ended.signal,
-            stdout: stdout.into(),
-            stderr: stderr.into(),
+            stdout: stdout.map_or_else(StreamReport::default, StreamReport::from),
+            stderr: stderr.map_or_else(StreamReport::default, StreamReport::from),
             snapshot_id,
             named_sessions,
             unstructured,
@@ -318,7 +333,7 @@ impl Run {
             transitions: tally.transitions,
             lost_events: tally.lost,
             failure: tally.failure,
-            took: started.elapsed(),
+            took: began.elapsed(),
         })
     }
 }
@@ -326,15 +341,12 @@ impl Run {
 /// Records the command to its end, and to the end of its output.
 async fn follow(
     runner: &LocalProcessRunner,
-    agent: &AgentInfo,
+    started: &mut Started,
     options: &RunOptions,
     watch: &mut Watch,
     recorder: Recorder,
     notify: Notify,
-) -> Result<(Ended, [Pumped; 2], Vec<String>, Recorder), RecordError> {
-    let outlets = runner
-        .take_output(&agent.id)
-        .map_err(RecordError::NotWatched)?;
+) -> Result<(Ended, Vec<Pumped>, Vec<String>, Recorder), RecordError> {
     let (queue, received) = Queue::new();
     let (stop, stopped) = watch::channel(Stop::Nothing);
     let manner = Manner {
@@ -347,23 +359,28 @@ async fn follow(
         // As hexadecimal digits, with what stands beside them, such bytes must fit into an event's metadata.
         Splitter::new(stream, limit).raw_limit(recorder.limits().max_metadata_bytes() / 4)
     };
-    let stdout = tokio::spawn(pump(
-        outlets.stdout,
-        tokio::io::stdout(),
-        splitter(Stream::Stdout),
-        queue.clone(),
-        manner,
-        stopped.clone(),
-    ));
-    let stderr = tokio::spawn(pump(
-        outlets.stderr,
-        tokio::io::stderr(),
-        splitter(Stream::Stderr),
-        queue,
-        manner,
-        stopped,
-    ));
-    let pid = agent.pid;
+    let mut pumps = Vec::new();
+    for (stream, source) in started.sources.drain(..) {
+        let (splitter, queue, stopped) = (splitter(stream), queue.clone(), stopped.clone());
+        pumps.push((
+            stream,
+            tokio::spawn(async move {
+                match stream {
+                    Stream::Stderr => {
+                        let to = tokio::io::stderr();
+                        pump(source, to, splitter, queue, manner, stopped).await
+                    }
+                    Stream::Stdout | Stream::Terminal => {
+                        let to = tokio::io::stdout();
+                        pump(source, to, splitter, queue, manner, stopped).await
+                    }
+                }
+            }),
+        ));
+    }
+    // The recorder is at its end when no pump holds the queue.
+    drop(queue);
+    let pid = started.pid;
     let handle = Handle::current();
     // Reading lines of many megabytes as JSON would hold a runtime's thread up.
     let (exit, exited) = oneshot::channel();
@@ -371,13 +388,15 @@ async fn follow(
         handle.block_on(recorder.record(pid, received, exited))
     });
 
-    let end = supervise(runner, &agent.id, watch).await?;
+    let end = supervise(runner, started, watch).await?;
     // A signal from here on isn't the command's end.
-    let ended = Ended::new(end, watch.interrupted.map(|caught| caught.name));
+    let asked = watch.interrupted.map(|caught| caught.name);
+    let ended = Ended::new(end, asked.or_else(|| started.terminal.typed_end(end)));
     // The recorder goes only where it has panicked.
     let _told = exit.send(ended.clone());
-    let (lines, stdout, stderr) = drain(stdout, stderr, &stop, watch, options.linger).await?;
-    let held_by = leftover::leave(stdout, stderr, options.helper.as_deref());
+    let (streams, left) = drain(pumps, &stop, watch, options.linger).await?;
+    let terminal = started.terminal.path();
+    let held_by = leftover::leave(left, terminal, options.helper.as_deref());
     if !held_by.is_empty() {
         notify(&Notice::HeldOpen {
             by: held_by.clone(),
@@ -385,18 +404,7 @@ async fn follow(
     }
     let recorder = watch.unless_interrupted(recording).await?;
     let recorder = recorder.map_err(RecordError::Broken)?;
-    Ok((ended, lines, held_by, recorder))
-}
-
-fn command(options: &RunOptions, reach: Reach) -> AgentCommand {
-    let mut words = options.command.iter();
-    AgentCommand::new(words.next().cloned().unwrap_or_default())
-        .args(words.cloned())
-        .name(&options.agent_id)
-        .model_backend(&options.backend)
-        .stdin(Input::Inherit)
-        .reach(reach)
-        .output(Output::Piped)
+    Ok((ended, streams, held_by, recorder))
 }
 
 impl From<Pumped> for StreamReport {

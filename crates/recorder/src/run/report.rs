@@ -87,10 +87,11 @@ impl fmt::Display for Notice {
             Self::NotSignalled(error) => formatter.write_str(&whole_text(error)),
             Self::StreamTrouble { stream, trouble } => {
                 let name = match stream {
-                    Stream::Stdout => "output",
-                    Stream::Stderr => "error",
+                    Stream::Stdout => "standard output",
+                    Stream::Stderr => "standard error",
+                    Stream::Terminal => "the terminal",
                 };
-                write!(formatter, "standard {name} {trouble}")
+                write!(formatter, "{name} {trouble}")
             }
         }
     }
@@ -171,7 +172,7 @@ pub struct Report {
     pub took: Duration,
 }
 
-/// What became of one stream of the command.
+/// What became of one stream of the command. The output of a terminal of its own is all on the first.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StreamReport {
@@ -181,6 +182,16 @@ pub struct StreamReport {
     pub ends_with_line: bool,
     /// What went wrong with it.
     pub trouble: Option<String>,
+}
+
+impl Default for StreamReport {
+    fn default() -> Self {
+        Self {
+            lines: 0,
+            ends_with_line: true,
+            trouble: None,
+        }
+    }
 }
 
 impl Report {

@@ -10,13 +10,13 @@ use descartes_state::AgentSignal;
 /// A signal that this program got.
 #[derive(Debug, Clone, Copy)]
 pub struct Caught {
-    pub(super) signal: AgentSignal,
+    pub(crate) signal: AgentSignal,
     /// Its name, such as `SIGINT`.
     pub name: &'static str,
     /// Its number.
     pub number: u8,
     /// Whether the command has got it as well, from the terminal.
-    pub(super) is_from_terminal: bool,
+    pub(crate) is_from_terminal: bool,
 }
 
 impl Caught {
@@ -39,8 +39,11 @@ mod platform {
     use std::sync::atomic::AtomicBool;
     use std::thread;
 
+    use rustix::process::{
+        Signal, getpgrp, getpid, getsid, kill_current_process_group, kill_process,
+    };
     use signal_hook::consts::{
-        SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGXFSZ,
+        SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGXFSZ,
     };
     use signal_hook::iterator::SignalsInfo;
     use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -49,15 +52,17 @@ mod platform {
 
     use super::{AgentSignal, Caught, io};
 
-    const HEARD: [(i32, u8, &str, AgentSignal); 7] = [
-        (SIGHUP, 1, "SIGHUP", AgentSignal::Hangup),
-        (SIGINT, 2, "SIGINT", AgentSignal::Interrupt),
-        (SIGQUIT, 3, "SIGQUIT", AgentSignal::Quit),
-        (SIGUSR1, 10, "SIGUSR1", AgentSignal::User1),
-        (SIGUSR2, 12, "SIGUSR2", AgentSignal::User2),
-        (SIGTERM, 15, "SIGTERM", AgentSignal::Terminate),
-        (SIGTSTP, 20, "SIGTSTP", AgentSignal::Stop),
+    const HEARD: [(i32, &str, AgentSignal); 7] = [
+        (SIGHUP, "SIGHUP", AgentSignal::Hangup),
+        (SIGINT, "SIGINT", AgentSignal::Interrupt),
+        (SIGQUIT, "SIGQUIT", AgentSignal::Quit),
+        (SIGUSR1, "SIGUSR1", AgentSignal::User1),
+        (SIGUSR2, "SIGUSR2", AgentSignal::User2),
+        (SIGTERM, "SIGTERM", AgentSignal::Terminate),
+        (SIGTSTP, "SIGTSTP", AgentSignal::Stop),
     ];
+    /// Heard by who passes everything on.
+    const CONTINUED: (i32, &str, AgentSignal) = (SIGCONT, "SIGCONT", AgentSignal::Continue);
 
     /// Listens from its making on. A signal that was ignored before, as under `nohup`, stays ignored.
     #[derive(Debug)]
@@ -71,13 +76,23 @@ mod platform {
         /// # Errors
         /// What the operating system answers.
         pub fn listen() -> io::Result<Self> {
+            Self::listen_to(&HEARD.map(|(signal, ..)| signal))
+        }
+
+        /// Listens from now on, for who passes everything on to a session.
+        pub(crate) fn listen_leading() -> io::Result<Self> {
+            let heard = HEARD.iter().chain([&CONTINUED]);
+            let heard: Vec<i32> = heard.map(|(signal, ..)| *signal).collect();
+            Self::listen_to(&heard)
+        }
+
+        fn listen_to(heard: &[i32]) -> io::Result<Self> {
             // A file that may not grow is an error of the write, and not the end of us.
             signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
             let ignored = ignored();
-            let heard = HEARD
+            let heard = heard
                 .iter()
-                .map(|(signal, ..)| *signal)
-                .filter(|signal| ignored >> (signal - 1) & 1 == 0);
+                .filter(|signal| ignored >> (**signal - 1) & 1 == 0);
             let mut signals = SignalsInfo::<WithOrigin>::new(heard)?;
             let (send, caught) = mpsc::unbounded_channel();
             thread::Builder::new()
@@ -95,6 +110,11 @@ mod platform {
             Ok(Self { caught })
         }
 
+        /// Returns the next one, for a thread that does nothing else.
+        pub(crate) fn next_blocking(&mut self) -> Option<Caught> {
+            self.caught.blocking_recv()
+        }
+
         /// Returns the next one. Nothing is lost if the future is dropped.
         pub async fn next(&mut self) -> Caught {
             match self.caught.recv().await {
@@ -105,18 +125,19 @@ mod platform {
     }
 
     fn caught_of(origin: &Origin) -> Option<Caught> {
-        let known = HEARD.iter().find(|(signal, ..)| *signal == origin.signal);
-        let (_, number, name, signal) = *known?;
-        let is_typed = matches!(
+        let mut known = HEARD.iter().chain([&CONTINUED]);
+        let (number, name, signal) = *known.find(|(signal, ..)| *signal == origin.signal)?;
+        // Typed, or since the terminal is gone.
+        let may_be_the_terminals = matches!(
             signal,
-            AgentSignal::Interrupt | AgentSignal::Quit | AgentSignal::Stop
+            AgentSignal::Interrupt | AgentSignal::Quit | AgentSignal::Stop | AgentSignal::Hangup
         );
         Some(Caught {
             signal,
             name,
-            number,
+            number: u8::try_from(number).unwrap_or_default(),
             // si_code is SI_KERNEL (sigaction(2)).
-            is_from_terminal: is_typed && matches!(origin.cause, Cause::Kernel),
+            is_from_terminal: may_be_the_terminals && matches!(origin.cause, Cause::Kernel),
         })
     }
 
@@ -128,11 +149,25 @@ mod platform {
             .unwrap_or(0)
     }
 
-    /// Stops this process, until it is continued.
-    pub(in crate::run) fn stop_self() {
-        // It can't fail: it is this process.
-        let _stopped =
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+    /// Stops this process, until it is continued. Returns false where nobody is there who would do that: no shell.
+    pub(in crate::run) fn stop_self() -> bool {
+        if has_no_shell() {
+            return false;
+        }
+        kill_process(getpid(), Signal::STOP).is_ok()
+    }
+
+    /// Stops this process and the others of its pipeline, likewise.
+    pub(in crate::run) fn stop_group() -> bool {
+        if has_no_shell() {
+            return false;
+        }
+        kill_current_process_group(Signal::STOP).is_ok()
+    }
+
+    /// Returns whether this is in the group that leads its session: a shell with job control gives each job another.
+    fn has_no_shell() -> bool {
+        getsid(None).is_ok_and(|session| session == getpgrp())
     }
 }
 
@@ -167,8 +202,12 @@ mod platform {
         }
     }
 
-    pub(in crate::run) fn stop_self() {}
+    pub(in crate::run) fn stop_self() -> bool {
+        false
+    }
 }
 
 pub use platform::Signals;
+#[cfg(unix)]
+pub(super) use platform::stop_group;
 pub(super) use platform::stop_self;

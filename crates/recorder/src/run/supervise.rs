@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use descartes_state::runner::Reach;
 use descartes_state::uuid::Uuid;
 use descartes_state::{AgentExit, AgentSignal, LocalProcessRunner};
-use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -13,6 +11,8 @@ use super::Notify;
 use super::pump::Pumped;
 use super::report::{Notice, RecordError};
 use super::signals::{Caught, Signals, stop_self};
+use super::source::Source;
+use super::started::Started;
 use crate::lines::Stream;
 
 /// Signals to this program, and what they have come to.
@@ -39,8 +39,8 @@ impl Watch {
     /// between them and the command: it may mean something else than the end there.
     fn is_an_ending(&self, caught: Caught) -> bool {
         let is_first = self.interrupted.is_none();
-        let is_patient =
-            caught.is_from_terminal && is_first || matches!(caught.signal, AgentSignal::Quit);
+        let is_typed = caught.is_from_terminal && caught.signal == AgentSignal::Interrupt;
+        let is_patient = is_typed && is_first || caught.signal == AgentSignal::Quit;
         caught.asks_to_end() && (self.is_ending || !is_patient)
     }
 
@@ -71,31 +71,29 @@ impl Watch {
     }
 }
 
-/// Returns what an ending of a command is to reach. In a terminal it has to stay in our group, or neither ctrl-c nor `fg`
-/// would reach it, nor could it read what is typed.
-pub(super) fn reach() -> Reach {
-    let terminal = std::fs::OpenOptions::new().read(true).open("/dev/tty");
-    match terminal {
-        Ok(_) => Reach::Descendants,
-        Err(_) => Reach::Group,
-    }
-}
-
 /// Waits for the command's end. A signal is passed on; what doesn't end within the grace, or before a further signal, is
 /// killed, with what it has started.
 pub(super) async fn supervise(
     runner: &LocalProcessRunner,
-    id: &Uuid,
+    command: &mut Started,
     watch: &mut Watch,
 ) -> Result<AgentExit, RecordError> {
+    let id = &command.id;
     loop {
         let caught = tokio::select! {
             biased;
             exit = runner.wait(id) => return exit.map_err(RecordError::NotWatched),
             caught = watch.signals.next() => caught,
+            () = command.terminal.stopped() => {
+                // Wherever it stopped, `fg` wakes it.
+                command.terminal.stop_with();
+                go_on(runner, id, watch);
+                continue;
+            }
         };
-        // What is typed the command has got already.
-        let signal = (!caught.is_from_terminal).then_some(caught.signal);
+        // What is typed the command has got already, unless its terminal is another.
+        let has_got = caught.is_from_terminal && !command.terminal.is_own();
+        let signal = (!has_got).then_some(caught.signal);
         let done = if watch.is_an_ending(caught) {
             let signal = if watch.is_ending {
                 Some(AgentSignal::Kill)
@@ -117,11 +115,17 @@ pub(super) async fn supervise(
         }
         if caught.signal == AgentSignal::Stop {
             // The shell sees us stopped, and gets its terminal back; `fg` wakes both.
+            command.terminal.suspend();
             stop_self();
-            if let Err(error) = runner.signal(id, AgentSignal::Continue) {
-                (watch.notify)(&Notice::NotSignalled(error));
-            }
+            command.terminal.resume();
+            go_on(runner, id, watch);
         }
+    }
+}
+
+fn go_on(runner: &LocalProcessRunner, id: &Uuid, watch: &Watch) {
+    if let Err(error) = runner.signal(id, AgentSignal::Continue) {
+        (watch.notify)(&Notice::NotSignalled(error));
     }
 }
 
@@ -135,22 +139,24 @@ pub(super) enum Stop {
     Passing,
 }
 
-/// A pump on its way, and the end of a pipe that it may leave.
-pub(super) type Pumping<R> = JoinHandle<(Pumped, Option<R>)>;
-
-/// What is left of the command's output, and the pipes that others hold open.
-pub(super) type Drained = ([Pumped; 2], Option<ChildStdout>, Option<ChildStderr>);
+/// A pump on its way, and the end of a stream that it may leave.
+pub(super) type Pumping = (Stream, JoinHandle<(Pumped, Option<Source>)>);
 
 /// Waits for the end of the command's output, which others that it started may hold open: no longer than `linger`, and
-/// after a signal no longer than the grace.
+/// after a signal no longer than the grace. Returns what became of each stream, and those that are held open.
 pub(super) async fn drain(
-    stdout: Pumping<ChildStdout>,
-    stderr: Pumping<ChildStderr>,
+    pumps: Vec<Pumping>,
     stop: &watch::Sender<Stop>,
     watch: &mut Watch,
     linger: Option<Duration>,
-) -> Result<Drained, RecordError> {
-    let mut both = std::pin::pin!(async { tokio::join!(stdout, stderr) });
+) -> Result<(Vec<Pumped>, Vec<Source>), RecordError> {
+    let mut all = std::pin::pin!(async {
+        let mut ended = Vec::new();
+        for (stream, pumping) in pumps {
+            ended.push((stream, pumping.await));
+        }
+        ended
+    });
     let lingered = async {
         match linger {
             Some(linger) => tokio::time::sleep(linger).await,
@@ -158,10 +164,10 @@ pub(super) async fn drain(
         }
     };
     let mut lingered = std::pin::pin!(lingered);
-    let (stdout, stderr) = loop {
+    let ended = loop {
         tokio::select! {
             biased;
-            ended = &mut both => break ended,
+            ended = &mut all => break ended,
             () = &mut lingered, if *stop.borrow() == Stop::Nothing => {
                 stop.send_replace(Stop::Reading);
             }
@@ -178,16 +184,17 @@ pub(super) async fn drain(
             }
         }
     };
-    let (stdout, stdout_left) = stdout.map_err(RecordError::Broken)?;
-    let (stderr, stderr_left) = stderr.map_err(RecordError::Broken)?;
-    let lines = [stdout, stderr];
-    for (stream, pumped) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&lines) {
+    let (mut all, mut left) = (Vec::new(), Vec::new());
+    for (stream, result) in ended {
+        let (pumped, source) = result.map_err(RecordError::Broken)?;
         if let Some(trouble) = &pumped.trouble {
             (watch.notify)(&Notice::StreamTrouble {
                 stream,
                 trouble: trouble.clone(),
             });
         }
+        all.push(pumped);
+        left.extend(source);
     }
-    Ok((lines, stdout_left, stderr_left))
+    Ok((all, left))
 }
