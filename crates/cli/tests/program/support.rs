@@ -55,6 +55,11 @@ impl Place {
         Self(tempfile::tempdir().unwrap())
     }
 
+    /// In this directory.
+    pub(crate) fn below(directory: &Path) -> Self {
+        Self(tempfile::tempdir_in(directory).unwrap())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
@@ -215,6 +220,12 @@ impl Running {
     pub(crate) fn wait_for_bytes(&mut self, bytes: &[u8]) {
         let stdout = self.stdout.as_ref().unwrap();
         collect(stdout, &mut self.seen, |seen| seen == bytes);
+    }
+
+    /// Waits until a line came on standard output.
+    pub(crate) fn wait_for_line(&mut self) {
+        let stdout = self.stdout.as_ref().unwrap();
+        collect(stdout, &mut self.seen, |seen| seen.contains(&b'\n'));
     }
 
     /// Returns what is there on standard output now, of what came in the meantime too.

@@ -145,6 +145,13 @@ impl<R: AsyncRead + Unpin> Intake<R> {
                     break;
                 }
             };
+            // What is passed on has its place among what waits for the store before: no more than that is missing from it where
+            // this process is killed.
+            let lines = self.splitter.feed(chunk, now());
+            self.interim.was_read(!lines.is_empty());
+            for line in lines {
+                self.put(line).await;
+            }
             if let Some(open) = &mut to {
                 self.ends_with_line = chunk.last().is_none_or(|last| *last == b'\n');
                 if let Err(error) = pass(open, chunk, &mut self.stop).await {
@@ -154,11 +161,6 @@ impl<R: AsyncRead + Unpin> Intake<R> {
                         self.from = None;
                     }
                 }
-            }
-            let lines = self.splitter.feed(chunk, now());
-            self.interim.was_read(!lines.is_empty());
-            for line in lines {
-                self.put(line).await;
             }
         }
         for line in self.splitter.finish(now()) {
