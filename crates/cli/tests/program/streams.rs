@@ -1,6 +1,7 @@
 //! `run` and the two streams: every byte passes through, every line becomes an event, however long it is.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
 
 use descartes_state::serde_json::{self, Value, json};
 
@@ -161,6 +162,30 @@ fn lines_that_come_together_commit_together() {
     let commits = done.stderr.matches("operation=\"transact\"").count();
     // The three steps of the agent's life, and the lines: at least two batches, and by no means one each.
     assert!((5..200).contains(&commits), "{commits}");
+}
+
+#[test]
+fn a_run_that_is_killed_lacks_no_more_than_may_wait_for_the_store() {
+    for rounds in 1..=3_u64 {
+        let place = Place::new();
+        let mut command = place.command(&["run", "--", "seq", "1000000"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = child.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let most = usize::try_from(rounds * 9973).unwrap();
+        let read = lines.by_ref().take(most).map_while(Result::ok).count() as u64;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let read = read + lines.map_while(Result::ok).count() as u64;
+        let session = place.session();
+        let newest = place.json(&["events", text(&session, "id"), "--limit", "1"]);
+        let items = newest["items"].as_array().unwrap();
+        let kept = items
+            .first()
+            .map_or(0, |event| event["metadata"]["line"].as_u64().unwrap());
+        // 8 MiB, of which each line takes 1 KiB and its own bytes; and one that is cut.
+        assert!(read <= kept + 8192 + 1, "{read} came out, {kept} are kept");
+    }
 }
 
 /// One line that is longer than the memory that it may take.
