@@ -1,7 +1,9 @@
 //! Children in the background that hold the output open when the command exits.
 #![cfg(target_os = "linux")]
 
-use crate::support::{Place, eventually, text};
+use std::process::Command;
+
+use crate::support::{PROGRAM, Place, Running, eventually, text};
 
 #[test]
 fn an_exit_is_recorded_when_it_happens_and_a_signal_then_only_ends_the_waiting() {
@@ -35,7 +37,7 @@ fn an_exit_is_recorded_when_it_happens_and_a_signal_then_only_ends_the_waiting()
     assert_eq!(held_by.as_slice(), [format!("sleep ({sleeper})")]);
     assert_eq!(text(&place.session(), "status"), "failed");
     // It goes on undisturbed.
-    let killed = std::process::Command::new("kill").arg(&sleeper).status();
+    let killed = Command::new("kill").arg(&sleeper).status();
     assert!(killed.unwrap().success());
 }
 
@@ -50,4 +52,30 @@ fn who_writes_on_after_the_run_is_not_hurt() {
     std::fs::write(place.path().join("stop"), "").unwrap();
     eventually(|| place.path().join("ended").exists().then_some(()));
     assert!(!place.path().join("broken").exists());
+}
+
+#[test]
+fn a_reader_that_rests_gets_all_of_it_after_the_exit() {
+    for options in [&["run"][..], &["run", "--strict"]] {
+        let place = Place::new();
+        let rest = r#"exec 3<&0; "$@" </dev/null | { read go <&3; cat; }"#;
+        let mut command = Command::new("sh");
+        command.args(["-c", rest, "sh", PROGRAM]).args(options);
+        // It fits into the pipes, so that the command exits, and nothing is taken from then on but what is on its way.
+        command.args(["--linger", "0", "--", "seq", "20000"]);
+        place.prepare(&mut command);
+        let mut running = Running::new(&mut command);
+        eventually(|| {
+            let history = place.run(&["history", "seq"]);
+            history.text().contains("exit code 0").then_some(())
+        });
+        running.write("go\n");
+        let done = running.done();
+        let expected: String = (1..=20_000).map(|number| format!("{number}\n")).collect();
+        assert!(
+            done.text() == expected,
+            "{options:?}: {}",
+            done.text().len()
+        );
+    }
 }

@@ -1,13 +1,13 @@
 //! `run --strict`: what comes out of it is in the store.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state_testing::connect_patiently;
 use rustix::process::Signal;
 
-use crate::support::{Place, eventually, start_unheard, text};
+use crate::support::{PROGRAM, Place, Running, start_unheard, text};
 
 const STRICT: [&str; 4] = ["run", "--strict", "--json", "--"];
 
@@ -245,17 +245,16 @@ fn where_the_reader_goes_away_the_command_gets_what_it_would_get_without_us() {
 fn a_reader_that_rests_holds_up_one_stream_and_not_the_other() {
     let place = Place::new();
     // More than the pipes and all that may wait hold.
-    let script = "seq 3000000 & i=0; while [ $i -lt 300 ]; do echo $i >&2; i=$((i+1)); done; wait";
-    let mut command = place.command(&["run", "--strict", "--", "sh", "-c", script]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = child.spawn().unwrap();
-    let stdout = child.stdout.take();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    let heard: Vec<String> = stderr.lines().take(300).map(Result::unwrap).collect();
-    assert_eq!(heard[299], "299");
-    drop(stdout);
-    child.wait().unwrap();
-    eventually(|| (place.session()["status"] != "active").then_some(()));
+    let talk = "seq 3000000 & i=0; while [ $i -lt 300 ]; do echo $i >&2; i=$((i+1)); done; wait";
+    let rest = r#"exec 3<&0; "$@" </dev/null | { read go <&3; }"#;
+    let mut command = Command::new("sh");
+    command.args(["-c", rest, "sh", PROGRAM]);
+    place.prepare(command.args(strict(talk)));
+    let mut running = Running::new(&mut command);
+    running.wait_for_stderr("\n299\n");
+    running.write("go\n");
+    let done = running.done();
+    assert!(done.stderr.contains("was closed by its reader"), "{done:?}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A command as an agent, and its life in the store.
 //!
-//! The agent is made and its session opened before the command starts. Each line of its output is passed through as it
-//! comes, byte for byte, and becomes an event; events commit in batches. At the end stand the last transition, a snapshot,
-//! and the end of every session.
+//! The agent is made and its session opened before the command starts. Each line of its output is passed through byte for
+//! byte, as it comes or once it is kept, and becomes an event; events commit in batches. At the end stand the last
+//! transition, a snapshot, and the end of every session.
 
 mod backlog;
 mod batches;

@@ -157,12 +157,10 @@ pub(super) async fn pass(
         to.flush().await
     };
     let given_up = async {
-        let told = stop.wait_for(|stop| *stop == Stop::Passing).await.is_ok();
-        if told {
-            sleep(LAST_PATIENCE).await;
-        } else {
+        if stop.wait_for(|stop| *stop == Stop::Passing).await.is_err() {
             std::future::pending::<()>().await;
         }
+        sleep(LAST_PATIENCE).await;
     };
     tokio::select! {
         biased;
