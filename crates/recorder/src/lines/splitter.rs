@@ -1,74 +1,9 @@
-//! Bytes as they come, cut into lines.
-//!
-//! ```
-//! use descartes_state_recorder::lines::{Splitter, Stream};
-//!
-//! let mut splitter = Splitter::new(Stream::Stdout, 1024);
-//! let lines = splitter.feed(b"one\ntwo\nthr", 1_763_856_000);
-//! assert_eq!(lines.len(), 2);
-//! assert_eq!(splitter.finish(1_763_856_000)[0].bytes, b"thr");
-//! ```
+//! One stream, cut into lines.
 
 use std::mem;
 
-/// Which of the command's streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Its standard output.
-    Stdout,
-    /// Its standard error.
-    Stderr,
-    /// The terminal that it was given, which has both.
-    Terminal,
-}
-
-impl Stream {
-    /// Returns the stream's name: `stdout`, `stderr` or `terminal`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-            Self::Terminal => "terminal",
-        }
-    }
-}
-
-/// A line without its newline, or a part of one that is too long.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Where it came from.
-    pub stream: Stream,
-    /// Counted from 1 in its stream.
-    pub number: u64,
-    /// Its bytes, of any kind.
-    pub bytes: Vec<u8>,
-    /// Which part of its line it is; `None` for a whole line.
-    pub part: Option<Part>,
-    /// False for a last line without a newline.
-    pub is_terminated: bool,
-    /// Whether it is what has come so far of a line that isn't over; the line comes whole, later.
-    pub is_interim: bool,
-    /// When it was read, in Unix seconds.
-    pub read_at: i64,
-}
-
-impl Line {
-    /// Returns whether a newline followed it in its stream.
-    #[must_use]
-    pub fn ends_with_newline(&self) -> bool {
-        self.is_terminated && self.part.is_none_or(|part| part.is_last)
-    }
-}
-
-/// The place of a part in its line, counted from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// Which part.
-    pub number: u64,
-    /// Whether the line ends with it.
-    pub is_last: bool,
-}
+use super::cuts::{boundary, cut_character, without_begun_escape};
+use super::{Line, Part, Stream};
 
 /// Bytes by which the buffer of a long line grows.
 const GROWTH: usize = 4 * 1024 * 1024;
@@ -288,44 +223,10 @@ impl Splitter {
     }
 }
 
-/// Cuts an escape sequence off the end that isn't over yet.
-fn without_begun_escape(text: &str) -> &str {
-    let Some(start) = text.rfind('\x1b') else {
-        return text;
-    };
-    let sequence = &text[start + 1..];
-    let is_over = match sequence.chars().next() {
-        // A control sequence ends with a letter or the like, an operating system command with BEL or ESC \.
-        Some('[') => sequence[1..].contains(|end| matches!(end, '\x40'..='\x7e')),
-        Some(']' | 'P' | '^' | '_') => sequence.contains('\x07'),
-        Some('(' | ')' | '#' | '%') => sequence.len() > 1,
-        Some(_) => true,
-        None => false,
-    };
-    if is_over { text } else { &text[..start] }
-}
-
-/// Takes the beginning of a character that is cut in two off the end.
-fn cut_character(bytes: &mut Vec<u8>) -> Vec<u8> {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => bytes.split_off(error.valid_up_to()),
-        _ => Vec::new(),
-    }
-}
-
-/// Returns the last place, not above `most`, that doesn't cut a character in two, as far as these bytes hold characters.
-fn boundary(bytes: &[u8], most: usize) -> usize {
-    if bytes.len() <= most {
-        return bytes.len();
-    }
-    let starts = |place: &usize| bytes.get(*place).is_some_and(|byte| byte & 0xC0 != 0x80);
-    let near = most.saturating_sub(3).max(1)..=most;
-    near.rev().find(starts).unwrap_or(most)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Line, Part, Splitter, Stream};
+    use super::Splitter;
+    use crate::lines::{Line, Part, Stream};
 
     const LONGEST_RAW: usize = 1000;
 
