@@ -8,30 +8,37 @@ use super::is_word_character;
 /// terminal shows them apart depends on the sequence.
 pub(super) fn strip_escapes(text: &str) -> Cow<'_, str> {
     // Control sequences begin with ESC, or with one of the control characters from U+0080 on.
-    if !text.contains(|character| matches!(character, '\x1b' | '\u{80}'..='\u{9f}')) {
+    let is_control = |character: char| matches!(character, '\u{80}'..='\u{9f}');
+    let has_short_form = !text.is_ascii() && text.contains(is_control);
+    if !has_short_form && !text.contains('\x1b') {
         return Cow::Borrowed(text);
     }
     // The parser knows only the form that begins with ESC.
-    let text: String = text
-        .chars()
-        .flat_map(|character| match character {
-            '\u{80}'..='\u{9f}' => ['\x1b', char::from(character as u8 - 0x40)]
-                .into_iter()
-                .take(2),
-            other => [other, other].into_iter().take(1),
-        })
-        .collect();
+    let text = if has_short_form {
+        let mut long = String::with_capacity(text.len());
+        for character in text.chars() {
+            if is_control(character) {
+                long.push('\x1b');
+                long.push(char::from(character as u8 - 0x40));
+            } else {
+                long.push(character);
+            }
+        }
+        Cow::Owned(long)
+    } else {
+        Cow::Borrowed(text)
+    };
     let mut whole = String::with_capacity(text.len());
-    // The word at the end of `whole`, in parts, where an escape sequence stood in it.
-    let mut parts: Vec<String> = Vec::new();
+    // The word at the end of `whole`, in parts, each after a space, where an escape sequence stood in it.
+    let mut parts = String::new();
     for piece in anstream::adapter::strip_str(&text) {
         let is_glued = whole.chars().next_back().is_some_and(is_word_character)
             && piece.chars().next().is_some_and(is_word_character);
         if is_glued {
             if parts.is_empty() {
-                parts.push(last_word(&whole).to_owned());
+                push_part(&mut parts, last_word(&whole));
             }
-            parts.push(first_word(piece).to_owned());
+            push_part(&mut parts, first_word(piece));
         }
         let goes_on = is_glued && first_word(piece).len() == piece.len();
         if !parts.is_empty() && !goes_on {
@@ -42,21 +49,20 @@ pub(super) fn strip_escapes(text: &str) -> Cow<'_, str> {
             } else {
                 piece
             };
-            push_parts(&mut whole, &mut parts);
+            whole.push_str(&parts);
+            parts.clear();
             whole.push_str(rest);
         } else {
             whole.push_str(piece);
         }
     }
-    push_parts(&mut whole, &mut parts);
+    whole.push_str(&parts);
     Cow::Owned(whole)
 }
 
-fn push_parts(whole: &mut String, parts: &mut Vec<String>) {
-    for part in parts.drain(..) {
-        whole.push(' ');
-        whole.push_str(&part);
-    }
+fn push_part(parts: &mut String, part: &str) {
+    parts.push(' ');
+    parts.push_str(part);
 }
 
 fn first_word(text: &str) -> &str {

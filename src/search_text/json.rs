@@ -7,33 +7,31 @@ use serde::de::IgnoredAny;
 /// How many beginnings of JSON that is none are tried in one text.
 const FALSE_STARTS: usize = 16;
 
-/// Decodes the strings of whatever JSON the text holds, one a line; the rest stays as it is.
-pub(super) fn decode_json(text: &str, levels: usize) -> Cow<'_, str> {
+/// Hands out the text with the strings decoded of whatever JSON it holds, one a line; the rest stays as it is.
+pub(super) fn decode_json(text: &str, levels: usize, decoded: &mut dyn FnMut(&str)) {
     if levels == 0 || !text.contains('\\') {
-        return Cow::Borrowed(text);
+        return decoded(text);
     }
-    let mut decoded = String::new();
     let mut rest = text;
     let mut false_starts = 0;
     while let Some(start) = json_start(rest, rest.len() == text.len()) {
         let (before, json) = rest.split_at(start);
-        decoded.push_str(before);
+        decoded(before);
         let length = json_length(json);
         if length == 0 {
             false_starts += 1;
             // An opening bracket is one byte.
-            decoded.push_str(&json[..1]);
+            decoded(&json[..1]);
             rest = &json[1..];
             if false_starts == FALSE_STARTS {
                 break;
             }
         } else {
-            decode_strings(&json[..length], levels, &mut decoded);
+            decode_strings(&json[..length], levels, decoded);
             rest = &json[length..];
         }
     }
-    decoded.push_str(rest);
-    Cow::Owned(decoded)
+    decoded(rest);
 }
 
 /// Returns where JSON may begin: with a bracket, or where the whole text is one, with a string.
@@ -54,24 +52,33 @@ fn json_length(text: &str) -> usize {
     }
 }
 
-/// Writes valid JSON with its strings decoded, each in a line of its own.
-fn decode_strings(json: &str, levels: usize, decoded: &mut String) {
+/// Hands out valid JSON with its strings decoded, each in a line of its own.
+fn decode_strings(json: &str, levels: usize, decoded: &mut dyn FnMut(&str)) {
     let mut rest = json;
     while let Some(start) = rest.find('"') {
         let (before, literal) = rest.split_at(start);
-        decoded.push_str(before);
+        decoded(before);
         let length = literal_length(literal);
         let (literal, after) = literal.split_at(length);
-        decoded.push('\n');
-        match serde_json::from_str::<String>(literal) {
-            Ok(text) => decoded.push_str(&decode_json(&text, levels - 1)),
+        decoded("\n");
+        match string_of(literal) {
+            Some(text) => decode_json(&text, levels - 1, decoded),
             // Half of a surrogate pair, for one.
-            Err(_) => decoded.push_str(literal),
+            None => decoded(literal),
         }
-        decoded.push('\n');
+        decoded("\n");
         rest = after;
     }
-    decoded.push_str(rest);
+    decoded(rest);
+}
+
+/// Decodes a string literal; one without escapes is borrowed.
+fn string_of(literal: &str) -> Option<Cow<'_, str>> {
+    if literal.contains('\\') {
+        return serde_json::from_str::<String>(literal).ok().map(Cow::Owned);
+    }
+    let text = literal.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Cow::Borrowed(text))
 }
 
 /// Returns the bytes of the string literal that a text begins with.

@@ -7,14 +7,16 @@
 mod data;
 mod escapes;
 mod json;
+mod noise;
+mod pieces;
+mod spacing;
 
-use unicode_normalization::{UnicodeNormalization, is_nfkc};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
-use unicode_script::{Script, UnicodeScript};
 
-use data::{LONGEST_RUN, is_data, without_data};
-use escapes::strip_escapes;
+use data::{LONGEST_RUN, is_data};
 use json::decode_json;
+use noise::{is_noise, stretches};
+use pieces::Words;
 
 /// How deep JSON within a string of JSON is read.
 const NESTED_JSON: usize = 4;
@@ -23,10 +25,13 @@ pub(crate) fn searchable(text: &str) -> Option<String> {
     if is_plain(text) {
         return None;
     }
-    let words = decode_json(text, NESTED_JSON);
-    let words = strip_escapes(&words);
-    let words = without_data(&spaced(&words));
-    (words != text).then_some(words)
+    let mut words = Words::of(text);
+    if is_noise(text) {
+        stretches(text, |stretch| words.push(stretch));
+    } else {
+        decode_json(text, NESTED_JSON, &mut |part| words.push(part));
+    }
+    words.finish()
 }
 
 /// Returns whether the tokenizer takes the character for a part of a word.
@@ -46,166 +51,8 @@ fn is_plain(text: &str) -> bool {
     })
 }
 
-/// How the tokenizer, and a person, read a character.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// A part of a longer word.
-    Letter,
-    /// A word by itself: a symbol, or a character of a script that puts no space between words.
-    Single,
-    /// Between words.
-    Gap,
-    /// Never a word, although the tokenizer takes it for one: lines and bars that programs draw.
-    Drawing,
-}
-
-impl Reading {
-    fn of(character: char) -> Self {
-        match character {
-            // Combining accents belong to the letter before, for the tokenizer too.
-            '\u{300}'..='\u{36f}' => Self::Letter,
-            // Lines, blocks, braille.
-            '\u{2500}'..='\u{259f}' | '\u{2800}'..='\u{28ff}' => Self::Drawing,
-            // What stands for bytes that are no text: in a picture that would be every second word.
-            char::REPLACEMENT_CHARACTER => Self::Drawing,
-            _ if character.is_ascii_alphanumeric() => Self::Letter,
-            _ if character.is_ascii() => Self::Gap,
-            _ if is_symbol(character) => Self::Single,
-            _ if !is_token(character) => Self::Gap,
-            _ if writes_without_spaces(character.script()) => Self::Single,
-            _ => Self::Letter,
-        }
-    }
-}
-
-/// Returns whether the tokenizer, too, takes a character between words for one. Its tables are of Unicode 6.1, and what was
-/// assigned later it takes for a letter: 500₽ would be one word.
-fn is_known_gap(character: char) -> bool {
-    character.is_ascii()
-        || unicode_normalization::char::is_combining_mark(character)
-        || matches!(
-            character,
-            '\u{80}'..='\u{bf}'
-                | '×'
-                | '÷'
-                | '\u{2000}'..='\u{2064}'
-                | '\u{20a0}'..='\u{20b9}'
-                | '\u{2190}'..='\u{23f3}'
-                | '\u{2e00}'..='\u{2e3b}'
-                | '\u{3000}'..='\u{303f}'
-                | '\u{fe10}'..='\u{fe6f}'
-                | '\u{ff00}'..='\u{ff65}'
-                | '\u{ffe0}'..='\u{ffef}'
-        )
-}
-
 fn is_symbol(character: char) -> bool {
     !character.is_ascii() && character.general_category() == GeneralCategory::OtherSymbol
-}
-
-/// Returns whether the tokenizer takes it for a part of a word: its categories are `L* N* Co So` (migration 0008).
-fn is_token(character: char) -> bool {
-    use GeneralCategory as Category;
-    matches!(
-        character.general_category(),
-        Category::UppercaseLetter
-            | Category::LowercaseLetter
-            | Category::TitlecaseLetter
-            | Category::ModifierLetter
-            | Category::OtherLetter
-            | Category::DecimalNumber
-            | Category::LetterNumber
-            | Category::OtherNumber
-            | Category::PrivateUse
-            | Category::OtherSymbol
-    )
-}
-
-/// Returns whether words aren't parted by spaces in this script, or, as in Korean, carry their particles without one.
-fn writes_without_spaces(script: Script) -> bool {
-    matches!(
-        script,
-        Script::Han
-            | Script::Hiragana
-            | Script::Katakana
-            | Script::Hangul
-            | Script::Bopomofo
-            | Script::Yi
-            | Script::Nushu
-            | Script::Tangut
-            | Script::Thai
-            | Script::Lao
-            | Script::Khmer
-            | Script::Myanmar
-            | Script::Tibetan
-            | Script::Tai_Le
-            | Script::New_Tai_Lue
-            | Script::Tai_Tham
-            | Script::Tai_Viet
-            | Script::Javanese
-            | Script::Balinese
-    )
-}
-
-/// Puts spaces around what is a word by itself, and takes drawings out. Letters that have several spellings (composed,
-/// of full or half width) get one.
-fn spaced(text: &str) -> String {
-    let mut words = Words::default();
-    let mut run = String::new();
-    for character in text.chars() {
-        // The most common two need no table.
-        let is_known = character.is_ascii() || character == char::REPLACEMENT_CHARACTER;
-        if !is_known
-            && (character.is_alphanumeric()
-                || unicode_normalization::char::is_combining_mark(character))
-        {
-            run.push(character);
-            continue;
-        }
-        words.push_run(&mut run);
-        words.push(character);
-    }
-    words.push_run(&mut run);
-    words.text
-}
-
-#[derive(Default)]
-struct Words {
-    text: String,
-    last: Option<Reading>,
-}
-
-impl Words {
-    fn push_run(&mut self, run: &mut String) {
-        if is_nfkc(run) {
-            run.chars().for_each(|character| self.push(character));
-        } else {
-            run.nfkc().for_each(|character| self.push(character));
-        }
-        run.clear();
-    }
-
-    fn push(&mut self, character: char) {
-        let reading = Reading::of(character);
-        if reading == Reading::Drawing {
-            // One gap for the whole drawing.
-            if self.last != Some(Reading::Drawing) {
-                self.text.push(' ');
-            }
-        } else {
-            let is_parted = matches!(
-                (self.last, reading),
-                (Some(Reading::Letter), Reading::Single)
-                    | (Some(Reading::Single), Reading::Letter | Reading::Single)
-            );
-            if is_parted {
-                self.text.push(' ');
-            }
-            let is_gap = reading == Reading::Gap && !is_known_gap(character);
-            self.text.push(if is_gap { ' ' } else { character });
-        }
-        self.last = Some(reading);
-    }
 }
 
 #[cfg(test)]
@@ -296,6 +143,43 @@ mod tests {
             found("{\"a\":\"x\\ny\"}\n{\"b\":\"\\tz\"}"),
             ["a", "x", "y", "b", "z"]
         );
+    }
+
+    #[test]
+    fn a_long_text_reads_as_its_lines_do() {
+        for line in [
+            "plain e\u{301}te\n",
+            "服务端 ｻｰﾊﾞｰ and Größe\n",
+            "\x1b[1;31mer\x1b[0mror\x1b]0;a title\x07 50\x1b[K%\n",
+            "┌──┐ \\ {\"a\": \"x\\ny\"}\n",
+        ] {
+            let long = line.repeat(300_000 / line.len());
+            let (long, single) = (words(&long), words(line));
+            assert!(
+                long.lines()
+                    .eq(single.lines().cycle().take(long.lines().count()))
+            );
+        }
+        // Where nothing parts it.
+        let word = "a\x1b[1mb\u{306f}\u{3099}".repeat(20_000);
+        let found = words(&word);
+        assert!(!found.contains('m') && !found.contains('\u{3099}'));
+        assert_eq!(words(&"\u{301}".repeat(200_000)).chars().count(), 200_000);
+        assert_eq!(searchable(&"x".repeat(300_000)), None);
+    }
+
+    #[test]
+    fn in_noise_only_what_looks_like_text_has_words() {
+        let noise = "\u{fffd}a\0\u{fffd}\u{fffd}Z\x03k7\u{fffd}".repeat(500);
+        let found = words(&format!("{noise}usage: ls all{noise}"));
+        assert_eq!(
+            found.split_whitespace().collect::<Vec<_>>(),
+            ["usage:", "ls", "-all"]
+        );
+        // A few wrong bytes are no noise, nor is a short line.
+        let text = "so it is gr\u{fffd}n ".repeat(500);
+        assert_eq!(words(&text), "so it is gr n ".repeat(500));
+        assert_eq!(words("\u{fffd}\u{fffd}ok\u{fffd}"), " ok ");
     }
 
     proptest! {

@@ -1,0 +1,98 @@
+//! A text's words, found a piece at a time.
+
+use std::mem;
+
+use super::data::without_data;
+use super::escapes::strip_escapes;
+use super::spacing::Spacing;
+
+/// Bytes of a piece: a line of 64 MiB isn't to be held once more for each step.
+const PIECE: usize = 64 * 1024;
+
+/// Collects the words of a text, and holds them only where they differ from the text.
+pub(super) struct Words<'t> {
+    text: &'t str,
+    /// Bytes of the text that are as they are to be indexed.
+    same: usize,
+    /// What is to be indexed instead, from the first difference on.
+    found: Option<String>,
+    pending: String,
+    spacing: Spacing,
+}
+
+impl<'t> Words<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        Self {
+            text,
+            same: 0,
+            found: None,
+            pending: String::new(),
+            spacing: Spacing::default(),
+        }
+    }
+
+    /// Takes what is to be read next.
+    pub(super) fn push(&mut self, mut text: &str) {
+        while self.pending.len() + text.len() > PIECE {
+            let room = PIECE.saturating_sub(self.pending.len());
+            let (now, later) = text.split_at(start_of_character(text, room));
+            self.pending.push_str(now);
+            text = later;
+            let rest = self.pending.split_off(end_of_piece(&self.pending));
+            let piece = mem::replace(&mut self.pending, rest);
+            self.read(&piece);
+        }
+        self.pending.push_str(text);
+    }
+
+    /// Returns the words; `None` where they are the text.
+    pub(super) fn finish(mut self) -> Option<String> {
+        let last = mem::take(&mut self.pending);
+        self.read(&last);
+        if self.found.is_none() && self.same < self.text.len() {
+            return self.text.get(..self.same).map(str::to_owned);
+        }
+        self.found
+    }
+
+    fn read(&mut self, piece: &str) {
+        let words = without_data(&self.spacing.of(&strip_escapes(piece)));
+        let expected = self.text.get(self.same..).unwrap_or_default();
+        match &mut self.found {
+            Some(found) => found.push_str(&words),
+            None if expected.starts_with(&words) => self.same += words.len(),
+            None => {
+                let same = self.text.get(..self.same).unwrap_or_default();
+                self.found = Some([same, &words].concat());
+            }
+        }
+    }
+}
+
+/// Returns where a piece may end: after a line, before an escape sequence, after a blank, or before the last letter, which
+/// may have accents that are still to come.
+fn end_of_piece(text: &str) -> usize {
+    let middle = start_of_character(text, text.len() / 2);
+    let half = text.get(middle..).unwrap_or_default();
+    let end = half
+        .rfind(['\n', '\r'])
+        .map(|line_end| line_end + 1)
+        .or_else(|| half.rfind('\x1b'))
+        .or_else(|| half.rfind(' ').map(|blank| blank + 1))
+        .or_else(|| {
+            let last = |character| !unicode_normalization::char::is_combining_mark(character);
+            half.rfind(last)
+        });
+    match end {
+        Some(end) if middle + end > 0 => middle + end,
+        _ => text.len(),
+    }
+}
+
+/// Returns the last place, not above this one, where a character begins.
+fn start_of_character(text: &str, mut place: usize) -> usize {
+    while !text.is_char_boundary(place) {
+        place -= 1;
+    }
+    place
+}
