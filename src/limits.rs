@@ -1,6 +1,9 @@
 //! How large each input may be, checked before the database is touched.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::error::{SerializationError, StateStoreError, within};
 
@@ -172,6 +175,36 @@ impl Limits {
         Ok(text)
     }
 
+    /// Checks a text as [`append_with_metadata`](crate::Events::append_with_metadata) does: it is JSON, no larger and no
+    /// deeper than metadata may be.
+    ///
+    /// ```
+    /// use descartes_state::Limits;
+    ///
+    /// let limits = Limits::default();
+    /// assert!(limits.check_metadata_text(r#"{"price": 1.10}"#).is_ok());
+    /// assert!(limits.check_metadata_text("{price: 1.10}").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// `TooLarge` or `InvalidInput`.
+    pub fn check_metadata_text(&self, text: &str) -> Result<(), StateStoreError> {
+        within("metadata", text.len(), self.metadata_bytes, "bytes")?;
+        within(
+            "metadata",
+            levels_of_text(text),
+            self.metadata_levels,
+            "levels",
+        )?;
+        match read_json(text) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StateStoreError::invalid(
+                "metadata",
+                format!("it is not JSON: {error}"),
+            )),
+        }
+    }
+
     pub(crate) fn optional_metadata(
         &self,
         value: Option<&Value>,
@@ -229,11 +262,63 @@ fn levels(value: &Value, limit: usize) -> usize {
     }
 }
 
+/// Returns how many levels of arrays and objects a JSON text has; of another text, any number.
+fn levels_of_text(text: &str) -> usize {
+    let (mut level, mut deepest) = (0_usize, 0);
+    let (mut is_string, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_string,
+            b'"' => is_string = !is_string,
+            _ if is_string => {}
+            b'[' | b'{' => {
+                level += 1;
+                deepest = deepest.max(level);
+            }
+            b']' | b'}' => level = level.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Reads JSON; a number that is beyond what a [`Value`] holds, such as `1e400`, is the string of its digits.
+pub(crate) fn read_json(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text).or_else(|error| {
+        let text: &RawValue = serde_json::from_str(text)?;
+        read_with_any_numbers(text).ok_or(error)
+    })
+}
+
+/// Recursion ends where the parser's own does, which has read the whole of it before.
+fn read_with_any_numbers(json: &RawValue) -> Option<Value> {
+    let text = json.get();
+    match text.as_bytes().first()? {
+        b'{' => {
+            let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            let fields = fields.into_iter();
+            let fields = fields.map(|(key, value)| Some((key, read_with_any_numbers(value)?)));
+            fields.collect::<Option<Map<_, _>>>().map(Value::Object)
+        }
+        b'[' => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            let items = items.into_iter().map(read_with_any_numbers);
+            items.collect::<Option<Vec<_>>>().map(Value::Array)
+        }
+        b'-' | b'0'..=b'9' => {
+            let number = serde_json::from_str(text);
+            Some(number.unwrap_or_else(|_| Value::String(text.to_owned())))
+        }
+        _ => serde_json::from_str(text).ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Limits, MOST_LEVELS, levels};
+    use super::{Limits, MOST_LEVELS, levels, levels_of_text, read_json};
 
     fn nested(depth: usize) -> Value {
         (0..depth).fold(json!(1), |inner, _| json!([inner]))
@@ -261,6 +346,43 @@ mod tests {
             let error = limits.check().unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn a_text_is_checked_as_a_value_is() {
+        let limits = Limits::default();
+        let is_whole = |text: &str| limits.check_metadata_text(text).is_ok();
+        assert!(is_whole(
+            r#" {"b":1.10, "a":[1e400,-1E+999,12345678901234567890123],"b":"\"[{"} "#
+        ));
+        assert!(is_whole(&nested(100).to_string()));
+        let large = json!("x".repeat(1024 * 1024)).to_string();
+        let deep = "[".repeat(1_000_000);
+        for (text, reason) in [
+            ("", "EOF"),
+            ("{\"a\":1}}", "trailing"),
+            ("{\"a\":01}", "number"),
+            ("{\"a\":[1e400,\"\\ud83d\"]}", "surrogate"),
+            ("NaN", "expected"),
+            (&nested(101).to_string(), "101 levels"),
+            (&deep, "levels"),
+            (&large, "bytes"),
+        ] {
+            let error = limits.check_metadata_text(text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        let value = json!({"a": [{}, []], "b]": "[[\\\"[["});
+        assert_eq!(levels_of_text(&value.to_string()), levels(&value, 100));
+    }
+
+    #[test]
+    fn a_number_beyond_all_range_is_read_as_its_digits() {
+        let read = read_json(r#"{"a":[1e400,{"b":-1E+999,"c":1.5}],"d":null}"#).unwrap();
+        assert_eq!(
+            read,
+            json!({"a": ["1e400", {"b": "-1E+999", "c": 1.5}], "d": null})
+        );
+        assert!(read_json("[1e400").is_err());
     }
 
     #[test]

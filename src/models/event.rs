@@ -1,11 +1,14 @@
 //! Events.
 
+use std::borrow::Cow;
+
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::stored::{Place, StoredInteger, StoredText, is_json};
+use super::footprint::Footprint;
+use super::stored::{Place, StoredInteger, StoredText, is_json, json_of};
 use super::{ActorType, Scope};
 use crate::error::StateStoreError;
 use crate::numbers::Seq;
@@ -55,6 +58,10 @@ pub struct EventRecord {
     pub created_at: i64,
     /// The same in microseconds.
     pub recorded_at: i64,
+    /// The metadata as the text that is stored: numbers with all their digits, keys in their order. In
+    /// [`Event::metadata`] a number has the digits that serde_json keeps, and one beyond its range is a string of them.
+    #[serde(skip)]
+    pub metadata_text: Option<String>,
 }
 
 /// Which events a list holds; by default all.
@@ -97,10 +104,11 @@ impl EventFilter {
     }
 }
 
-/// An event on its way in, checked.
+/// An event on its way in, checked. Its large texts are the caller's, until it is to outlive them: a content of 64 MiB isn't
+/// held once more for a write within a transaction.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = events, treat_none_as_default_value = false)]
-pub(crate) struct NewEvent {
+pub(crate) struct NewEvent<'e> {
     pub(crate) namespace: String,
     pub(crate) id: String,
     pub(crate) event_type: String,
@@ -108,16 +116,38 @@ pub(crate) struct NewEvent {
     pub(crate) session_id: String,
     pub(crate) actor_type: ActorType,
     pub(crate) actor_id: String,
-    pub(crate) content: String,
-    pub(crate) metadata: Option<String>,
+    pub(crate) content: Cow<'e, str>,
+    pub(crate) metadata: Option<Cow<'e, str>>,
     pub(crate) git_commit: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) recorded_at: i64,
     pub(crate) search_text: Option<String>,
 }
 
-impl NewEvent {
-    pub(crate) fn prepare(scope: &Scope, event: &Event) -> Result<Self, StateStoreError> {
+impl<'e> NewEvent<'e> {
+    pub(crate) fn prepare(scope: &Scope, event: &'e Event) -> Result<Self, StateStoreError> {
+        let metadata = scope.limits.optional_metadata(event.metadata.as_ref())?;
+        Self::with_metadata(scope, event, metadata.map(Cow::Owned))
+    }
+
+    /// Prepares an event without metadata, and this JSON text as its metadata.
+    pub(crate) fn prepare_with_text(
+        scope: &Scope,
+        event: &'e Event,
+        metadata: &'e str,
+    ) -> Result<Self, StateStoreError> {
+        if event.metadata.is_some() {
+            return Err(StateStoreError::invalid("metadata", "it is given twice"));
+        }
+        scope.limits.check_metadata_text(metadata)?;
+        Self::with_metadata(scope, event, Some(Cow::Borrowed(metadata)))
+    }
+
+    fn with_metadata(
+        scope: &Scope,
+        event: &'e Event,
+        metadata: Option<Cow<'e, str>>,
+    ) -> Result<Self, StateStoreError> {
         let limits = &scope.limits;
         let git_commit = event.git_commit.as_deref();
         let now = scope.clock.now();
@@ -129,8 +159,8 @@ impl NewEvent {
             session_id: limits.id("session_id", &event.session_id)?.to_owned(),
             actor_type: event.actor_type,
             actor_id: limits.id("actor_id", &event.actor_id)?.to_owned(),
-            content: limits.content(&event.content)?.to_owned(),
-            metadata: limits.optional_metadata(event.metadata.as_ref())?,
+            content: Cow::Borrowed(limits.content(&event.content)?),
+            metadata,
             git_commit: limits.optional_id("git_commit", git_commit)?,
             created_at: now.seconds,
             recorded_at: now.micros,
@@ -140,7 +170,7 @@ impl NewEvent {
 
     pub(crate) fn prepare_all(
         scope: &Scope,
-        events: &[Event],
+        events: &'e [Event],
     ) -> Result<Vec<Self>, StateStoreError> {
         scope.limits.bulk(events.len())?;
         events
@@ -159,6 +189,43 @@ impl NewEvent {
             && self.content == stored.content
             && self.git_commit == stored.git_commit
             && is_json(self.metadata.as_deref(), stored.metadata.as_ref())
+    }
+}
+
+impl Footprint for NewEvent<'_> {
+    type Held = NewEvent<'static>;
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.namespace.bytes()
+            + self.id.bytes()
+            + self.event_type.bytes()
+            + self.session_id.bytes()
+            + self.actor_id.bytes()
+            + self.content.len()
+            + self.metadata.as_ref().map_or(0, |metadata| metadata.len())
+            + self.git_commit.bytes()
+            + self.search_text.bytes()
+    }
+
+    fn held(self) -> NewEvent<'static> {
+        NewEvent {
+            content: Cow::Owned(self.content.into_owned()),
+            metadata: self
+                .metadata
+                .map(|metadata| Cow::Owned(metadata.into_owned())),
+            namespace: self.namespace,
+            id: self.id,
+            event_type: self.event_type,
+            timestamp: self.timestamp,
+            session_id: self.session_id,
+            actor_type: self.actor_type,
+            actor_id: self.actor_id,
+            git_commit: self.git_commit,
+            created_at: self.created_at,
+            recorded_at: self.recorded_at,
+            search_text: self.search_text,
+        }
     }
 }
 
@@ -188,6 +255,7 @@ impl EventRow {
             table: "events",
             key: &id,
         };
+        let metadata_text = place.optional(self.metadata, "metadata", StoredText::text)?;
         Ok(EventRecord {
             event: Event {
                 id: place.uuid("id")?,
@@ -197,13 +265,17 @@ impl EventRow {
                 actor_type: self.actor_type.parse(place, "actor_type")?,
                 actor_id: self.actor_id.text(place, "actor_id")?,
                 content: self.content.text(place, "content")?,
-                metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
+                metadata: metadata_text
+                    .as_deref()
+                    .map(|text| json_of(text, place, "metadata"))
+                    .transpose()?,
                 git_commit: place.optional(self.git_commit, "git_commit", StoredText::text)?,
             },
             seq: self.seq.integer(place, "seq")?.into(),
             namespace: self.namespace.text(place, "namespace")?,
             created_at: self.created_at.integer(place, "created_at")?,
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
+            metadata_text,
         })
     }
 }

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::codec::{Codec, Encoded, Undecodable};
 use crate::error::StateStoreError;
+use crate::limits::read_json;
 
 /// Which row is being decoded, for the error.
 #[derive(Debug, Clone, Copy)]
@@ -116,8 +117,7 @@ impl StoredText {
         place: Place<'_>,
         column: &'static str,
     ) -> Result<Value, StateStoreError> {
-        serde_json::from_str(&self.text(place, column)?)
-            .map_err(|error| place.corrupt(column, format!("it is not JSON: {error}")))
+        json_of(&self.text(place, column)?, place, column)
     }
 
     /// Returns an enum, from its one spelling.
@@ -131,9 +131,18 @@ impl StoredText {
     }
 }
 
+/// Returns the JSON of a stored text.
+pub(crate) fn json_of(
+    text: &str,
+    place: Place<'_>,
+    column: &'static str,
+) -> Result<Value, StateStoreError> {
+    read_json(text).map_err(|error| place.corrupt(column, format!("it is not JSON: {error}")))
+}
+
 /// Returns whether a text is this JSON, as values: the order of keys in the text is a setting of serde_json's.
 pub(crate) fn is_json(text: Option<&str>, value: Option<&Value>) -> bool {
-    let parsed = text.map(serde_json::from_str::<Value>).and_then(Result::ok);
+    let parsed = text.map(read_json).and_then(Result::ok);
     parsed.as_ref() == value
 }
 

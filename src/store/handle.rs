@@ -71,6 +71,7 @@ macro_rules! handle {
                     let operation = concat!(stringify!($noun), ".", stringify!($write));
                     let kind = $crate::engine::WriteKind::$kind;
                     let bytes = $crate::models::Footprint::bytes(&prepared);
+                    let prepared = $crate::models::Footprint::held(prepared);
                     self.core
                         .write(operation, kind, bytes, move |backend| {
                             let $write_prepared = &prepared;

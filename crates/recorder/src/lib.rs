@@ -11,6 +11,7 @@ pub mod entries;
 pub mod helper;
 pub mod lines;
 mod liveness;
+mod object_text;
 pub mod run;
 mod sessions;
 mod states;

@@ -5,11 +5,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use descartes_state::serde_json;
 use descartes_state::serde_json::value::RawValue;
-use descartes_state::serde_json::{self, Map, Value};
 use descartes_state::{ActorType, Limits};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use crate::object_text::ObjectText;
 use crate::times;
 
 /// What an object says of an event; `None` is for the run to fill in.
@@ -26,11 +29,60 @@ pub(crate) struct Structured {
     /// In Unix seconds.
     pub(crate) timestamp: Option<i64>,
     pub(crate) state: Option<String>,
-    pub(crate) metadata: Option<Value>,
+    /// A JSON object, whose values are as the sender wrote them.
+    pub(crate) metadata: Option<ObjectText>,
 }
 
 /// The fields of an object as the sender wrote them.
-type Fields = BTreeMap<String, Box<RawValue>>;
+#[derive(Debug, Default)]
+struct Fields<'l> {
+    /// Each with its place among them.
+    by_key: BTreeMap<String, (usize, &'l RawValue)>,
+}
+
+impl<'l> Fields<'l> {
+    fn get(&self, key: &str) -> Option<&'l RawValue> {
+        self.by_key.get(key).map(|(_, value)| *value)
+    }
+
+    fn remove(&mut self, key: &str) -> Option<&'l RawValue> {
+        self.by_key.remove(key).map(|(_, value)| value)
+    }
+
+    /// Returns them in the sender's order.
+    fn in_order(self) -> Vec<(String, &'l RawValue)> {
+        let mut fields: Vec<_> = self.by_key.into_iter().collect();
+        fields.sort_by_key(|(_, (place, _))| *place);
+        let fields = fields.into_iter();
+        fields.map(|(key, (_, value))| (key, value)).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Fields::default();
+                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    let place = fields.by_key.len();
+                    // Of two with one key the last counts, as it does everywhere.
+                    fields.by_key.insert(key, (place, value));
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
+    }
+}
 
 /// Reads a line; `Ok(None)` for one that isn't meant as an object, `Err` with the reason for one that can't be used. What
 /// is above a limit of the store is refused here, so that one bad line doesn't take a whole batch down.
@@ -40,17 +92,19 @@ pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, S
     if !line.starts_with('{') {
         return Ok(None);
     }
-    let mut fields: Fields = match serde_json::from_str(line) {
+    let repaired;
+    let mut fields: Fields<'_> = match serde_json::from_str(line) {
         Ok(fields) => fields,
         // Half of a pair in a key.
         Err(error) => match with_whole_surrogates(line) {
-            Cow::Owned(repaired) => {
+            Cow::Owned(whole) => {
+                repaired = whole;
                 serde_json::from_str(&repaired).map_err(|_| error.to_string())?
             }
             Cow::Borrowed(_) => return Err(error.to_string()),
         },
     };
-    fields.retain(|_, value| value.get() != "null");
+    fields.by_key.retain(|_, (_, value)| value.get() != "null");
     let (actor_type, role) = actor_of(&mut fields, limits)?;
     let session = match text_of(&mut fields, "session_id", limits)? {
         Some(session) => Some(session),
@@ -60,8 +114,8 @@ pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, S
     let timestamp = fields
         .get("timestamp")
         .and_then(|value| times::seconds(value.get()));
+    let id = text_of(&mut fields, "id", limits)?;
     Ok(Some(Structured {
-        id: text_of(&mut fields, "id", limits)?,
         event_type: text_of(&mut fields, "event_type", limits)?,
         content: body_of(&mut fields, "content", limits.max_content_bytes())?,
         actor_type,
@@ -70,13 +124,17 @@ pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, S
         session,
         timestamp,
         state: body_of(&mut fields, "state", limits.max_state_bytes())?,
-        metadata: metadata_of(values(fields)?, limits)?,
+        metadata: metadata_of(fields, id.as_deref(), limits)?,
+        id,
     }))
 }
 
 /// Returns who acted: by `actor_type`, or by `role`, which stays in the metadata. A role under its usual name becomes the
 /// actor's id where there is none.
-fn actor_of(fields: &mut Fields, limits: &Limits) -> Result<(ActorType, Option<String>), String> {
+fn actor_of(
+    fields: &mut Fields<'_>,
+    limits: &Limits,
+) -> Result<(ActorType, Option<String>), String> {
     let Some(word) = text_of(fields, "actor_type", limits)? else {
         let role = fields
             .get("role")
@@ -141,24 +199,14 @@ fn with_whole_surrogates(json: &str) -> Cow<'_, str> {
     Cow::Owned(repaired)
 }
 
-fn values(fields: Fields) -> Result<Map<String, Value>, String> {
-    fields
-        .into_iter()
-        .map(|(key, value)| match decode(&value) {
-            Ok(value) => Ok((key, value)),
-            Err(error) => Err(format!("{key}: {error}")),
-        })
-        .collect()
-}
-
 /// Takes an id, or another short word; a number is its digits.
-fn text_of(fields: &mut Fields, key: &str, limits: &Limits) -> Result<Option<String>, String> {
+fn text_of(fields: &mut Fields<'_>, key: &str, limits: &Limits) -> Result<Option<String>, String> {
     let longest = limits.max_id_bytes();
     let Some(value) = fields.remove(key) else {
         return Ok(None);
     };
     let text = match value.get().as_bytes().first() {
-        Some(b'"') => decode::<String>(&value).map_err(|error| format!("{key}: {error}"))?,
+        Some(b'"') => decode::<String>(value).map_err(|error| format!("{key}: {error}"))?,
         Some(b'-' | b'0'..=b'9') => value.get().to_owned(),
         _ => return Err(format!("{key} is no string")),
     };
@@ -174,12 +222,12 @@ fn text_of(fields: &mut Fields, key: &str, limits: &Limits) -> Result<Option<Str
 }
 
 /// Takes a text of any kind; what isn't a string is kept as JSON, as the sender wrote it.
-fn body_of(fields: &mut Fields, key: &str, longest: usize) -> Result<Option<String>, String> {
+fn body_of(fields: &mut Fields<'_>, key: &str, longest: usize) -> Result<Option<String>, String> {
     let Some(value) = fields.remove(key) else {
         return Ok(None);
     };
     let text = if value.get().starts_with('"') {
-        decode(&value).map_err(|error| format!("{key}: {error}"))?
+        decode(value).map_err(|error| format!("{key}: {error}"))?
     } else {
         value.get().to_owned()
     };
@@ -189,51 +237,72 @@ fn body_of(fields: &mut Fields, key: &str, longest: usize) -> Result<Option<Stri
     Ok(Some(text))
 }
 
-/// Returns the object under `metadata`, and every other key beside what is in it.
-fn metadata_of(mut object: Map<String, Value>, limits: &Limits) -> Result<Option<Value>, String> {
-    let (deepest, largest) = (limits.max_metadata_levels(), limits.max_metadata_bytes());
-    let mut metadata = match object.remove("metadata") {
-        Some(Value::Object(metadata)) => metadata,
-        Some(other) => Map::from_iter([("metadata".to_owned(), other)]),
-        None => Map::new(),
-    };
-    for (mut key, value) in object {
-        while metadata.contains_key(&key) {
+/// By how much metadata may grow once it is checked: by a mark.
+const ROOM_FOR_A_MARK: usize = 64;
+
+/// Returns the object under `metadata`, and every other key beside what is in it, also the event's own id. The values stay
+/// as the sender wrote them.
+fn metadata_of(
+    mut fields: Fields<'_>,
+    id: Option<&str>,
+    limits: &Limits,
+) -> Result<Option<ObjectText>, String> {
+    let largest = limits.max_metadata_bytes();
+    let too_large = || format!("the metadata has more than {largest} bytes");
+    // Before anything is copied: it may be all of a long line.
+    let values = fields.by_key.values();
+    if values.map(|(_, value)| value.get().len()).sum::<usize>() > largest {
+        return Err(too_large());
+    }
+    let mut metadata = ObjectText::default();
+    let mut keys = BTreeMap::new();
+    if let Some(value) = fields.remove("metadata") {
+        let text = with_whole_surrogates(value.get());
+        match ObjectText::of(&text).filter(|_| text.starts_with('{')) {
+            Some(object) => {
+                metadata = object;
+                keys = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(&text)
+                    .map_err(|error| format!("metadata: {error}"))?;
+            }
+            None => {
+                metadata.push("metadata", &text);
+                keys.insert("metadata".to_owned(), IgnoredAny);
+            }
+        }
+    }
+    let mut add = |mut key: String, json: &str| {
+        while keys.contains_key(&key) {
             key.push('_');
         }
-        metadata.insert(key, value);
+        metadata.push(&key, json);
+        keys.insert(key, IgnoredAny);
+    };
+    if let Some(id) = id {
+        add("id".to_owned(), &serde_json::Value::from(id).to_string());
+    }
+    for (key, value) in fields.in_order() {
+        add(key, &with_whole_surrogates(value.get()));
     }
     if metadata.is_empty() {
         return Ok(None);
     }
-    let metadata = Value::Object(metadata);
-    if !is_within(&metadata, deepest) {
-        return Err(format!("the metadata has more than {deepest} levels"));
+    let text = metadata.clone().into_json();
+    if text.len() + ROOM_FOR_A_MARK > largest {
+        return Err(too_large());
     }
-    if metadata.to_string().len() > largest {
-        return Err(format!("the metadata has more than {largest} bytes"));
-    }
-    Ok(Some(metadata))
-}
-
-/// Returns whether arrays and objects are nested no deeper; what was parsed is never so deep that this recursion matters.
-fn is_within(value: &Value, levels: usize) -> bool {
-    let all = |mut values: Box<dyn Iterator<Item = &Value> + '_>| {
-        levels > 0 && values.all(|value| is_within(value, levels - 1))
-    };
-    match value {
-        Value::Array(items) => all(Box::new(items.iter())),
-        Value::Object(fields) => all(Box::new(fields.values())),
-        _ => true,
+    match limits.check_metadata_text(&text) {
+        Ok(()) => Ok(Some(metadata)),
+        Err(error) => Err(error.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use descartes_state::serde_json::json;
+    use descartes_state::serde_json::{self, Value, json};
     use descartes_state::{ActorType, Limits};
 
     use super::parse;
+    use crate::object_text::ObjectText;
 
     #[test]
     fn every_key_has_its_place_and_nothing_is_dropped() {
@@ -253,7 +322,12 @@ mod tests {
         assert_eq!(parsed.session.as_deref(), Some("s"));
         assert_eq!(parsed.state.as_deref(), Some(r#"{"x":1}"#));
         let metadata = json!({"run": "r", "step": 1, "step_": 2, "step__": 3});
-        assert_eq!(parsed.metadata, Some(metadata));
+        assert_eq!(metadata_of(parsed), Some(metadata));
+    }
+
+    fn metadata_of(read: super::Structured) -> Option<Value> {
+        let text = read.metadata?.into_json();
+        Some(serde_json::from_str(&text).unwrap())
     }
 
     fn read(line: &str) -> super::Structured {
@@ -280,10 +354,10 @@ mod tests {
             let line = format!("{{\"content\":{text},\"x\":{text}}}");
             let found = read(&line);
             assert_eq!(found.content.as_deref(), Some(shown), "{text}");
-            assert_eq!(found.metadata, Some(json!({ "x": shown })), "{text}");
+            assert_eq!(metadata_of(found), Some(json!({ "x": shown })), "{text}");
         }
         assert_eq!(
-            read(r#"{"k\ud83d":1}"#).metadata,
+            metadata_of(read(r#"{"k\ud83d":1}"#)),
             Some(json!({"k\u{fffd}": 1}))
         );
         for (word, actor_type) in [
@@ -293,7 +367,7 @@ mod tests {
         ] {
             let found = read(&json!({ "role": word }).to_string());
             assert_eq!(found.actor_type, actor_type);
-            assert_eq!(found.metadata, Some(json!({ "role": word })));
+            assert_eq!(metadata_of(found), Some(json!({ "role": word })));
             let found = read(&json!({ "actor_type": word }).to_string());
             assert_eq!(
                 (found.actor_type, found.actor_id.as_deref()),
@@ -309,6 +383,29 @@ mod tests {
         let found = read(&line);
         assert_eq!(found.state.as_deref(), Some(state));
         assert_eq!(found.content.as_deref(), Some("[1.50]"));
+    }
+
+    #[test]
+    fn metadata_is_the_senders_text() {
+        for (line, kept) in [
+            (
+                r#"{"z":1.10,"a":{"n":12345678901234567890123,"m": [1e400]},"m":-0.0}"#,
+                r#"{"z":1.10,"a":{"n":12345678901234567890123,"m": [1e400]},"m":-0.0}"#,
+            ),
+            (
+                r#"{"metadata":{"z": 1.10, "a":1E5 , "z":2.50},"z":3.0,"content":"c","id":7}"#,
+                r#"{"z": 1.10, "a":1E5 , "z":2.50,"id":"7","z_":3.0}"#,
+            ),
+            (
+                r#"{"metadata":[1.10],"x":1.0}"#,
+                r#"{"metadata":[1.10],"x":1.0}"#,
+            ),
+            (r#"{"metadata":{ },"x":0.10}"#, r#"{ "x":0.10}"#),
+        ] {
+            let found = read(line).metadata.map(ObjectText::into_json);
+            assert_eq!(found.as_deref(), Some(kept), "{line}");
+        }
+        assert_eq!(read(r#"{"metadata":{ },"content":"c"}"#).metadata, None);
     }
 
     #[test]

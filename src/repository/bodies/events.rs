@@ -66,11 +66,11 @@ impl<'t> EventTable<'t> {
     }
 
     /// Appends events in their order; returns the sequence number of each.
-    pub(crate) fn put_all(&mut self, rows: &[NewEvent]) -> Result<Vec<Seq>, StateStoreError> {
+    pub(crate) fn put_all(&mut self, rows: &[NewEvent<'_>]) -> Result<Vec<Seq>, StateStoreError> {
         rows.iter().map(|row| self.put(row)).collect()
     }
 
-    pub(crate) fn put(&mut self, row: &NewEvent) -> Result<Seq, StateStoreError> {
+    pub(crate) fn put(&mut self, row: &NewEvent<'_>) -> Result<Seq, StateStoreError> {
         let insert = diesel::insert_into(events::table)
             .values(row)
             .on_conflict((events::namespace, events::id))

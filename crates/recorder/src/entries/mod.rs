@@ -25,16 +25,17 @@ mod rows;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use descartes_state::serde_json::{Map, Value, json};
+use descartes_state::serde_json::json;
 use descartes_state::uuid::Uuid;
 use descartes_state::{ActorType, Event, Limits, Session, new_id};
 
 use crate::lines::Line;
+use crate::object_text::ObjectText;
 use crate::states::LastStates;
 use crate::structured::{self, Structured};
 pub use rows::Entries;
-use rows::StateChange;
 pub(crate) use rows::{Refused, is_of_content};
+use rows::{Row, StateChange};
 
 /// Turns lines into entries; knows which sessions, agents and states there were in this run.
 #[derive(Debug)]
@@ -128,21 +129,20 @@ impl EntryReader {
     /// Adds one line, or one part of a line, as exactly one event; what has come of one that isn't over is marked `interim`.
     pub fn add(&mut self, line: Line, entries: &mut Entries) {
         let stream = line.stream.as_str();
-        let mut metadata = Map::from_iter([
-            ("stream".to_owned(), json!(stream)),
-            ("line".to_owned(), json!(line.number)),
-        ]);
+        let mut metadata = ObjectText::default();
+        metadata.push_text("stream", stream);
+        metadata.push_number("line", line.number);
         if let Some(part) = line.part {
-            metadata.insert("part".to_owned(), json!(part.number));
+            metadata.push_number("part", part.number);
             if part.is_last {
-                metadata.insert("parts".to_owned(), json!(part.number));
+                metadata.push_number("parts", part.number);
             }
         }
         if line.is_interim {
             entries.interim += 1;
-            metadata.insert("interim".to_owned(), json!(true));
+            metadata.push_mark("interim");
         } else if !line.is_terminated {
-            metadata.insert("unterminated".to_owned(), json!(true));
+            metadata.push_mark("unterminated");
         }
         let is_whole = line.part.is_none() && !line.is_interim;
         let read_at = line.read_at;
@@ -160,10 +160,10 @@ impl EntryReader {
         let text = match String::from_utf8(line.bytes) {
             Ok(text) => text,
             Err(error) => {
-                metadata.insert("raw_hex".to_owned(), json!(hexadecimal(error.as_bytes())));
+                metadata.push_hexadecimal("raw_hex", error.as_bytes());
                 let content = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let event = self.plain(id, stream, content, metadata, read_at);
-                return entries.events.push(event);
+                let row = self.plain(id, stream, content, metadata, read_at);
+                return entries.events.push(row);
             }
         };
         if self.is_jsonl && is_whole {
@@ -177,12 +177,12 @@ impl EntryReader {
                     self.unstructured
                         .reason
                         .get_or_insert_with(|| reason.clone());
-                    metadata.insert("not_structured".to_owned(), json!(reason));
+                    metadata.push_text("not_structured", &reason);
                 }
             }
         }
-        let event = self.plain(id, stream, text, metadata, read_at);
-        entries.events.push(event);
+        let row = self.plain(id, stream, text, metadata, read_at);
+        entries.events.push(row);
     }
 
     /// Returns the id of an event whose sender has named it. Repeats within one input are events of their own; the same
@@ -205,10 +205,10 @@ impl EntryReader {
         id: Option<Uuid>,
         stream: &str,
         content: String,
-        metadata: Map<String, Value>,
+        metadata: ObjectText,
         read_at: i64,
-    ) -> Event {
-        Event {
+    ) -> Row {
+        let event = Event {
             id: id.unwrap_or_else(new_id),
             event_type: stream.to_owned(),
             timestamp: read_at,
@@ -216,8 +216,12 @@ impl EntryReader {
             actor_type: ActorType::Agent,
             actor_id: self.agent_id.clone(),
             content,
-            metadata: Some(Value::Object(metadata)),
+            metadata: None,
             git_commit: None,
+        };
+        Row {
+            event,
+            metadata: Some(metadata.into_json()),
         }
     }
 
@@ -246,12 +250,8 @@ impl EntryReader {
             Some(name) => {
                 let (id, is_other) = self.named(&session_id, name, &text);
                 entries.named.push(id);
-                let metadata = parsed.metadata.get_or_insert_with(|| json!({}));
-                if let Some(metadata) = metadata.as_object_mut() {
-                    metadata.insert("id".to_owned(), json!(name));
-                    if is_other {
-                        metadata.insert("other_content_of_id".to_owned(), json!(true));
-                    }
+                if is_other && let Some(metadata) = &mut parsed.metadata {
+                    metadata.push_mark("other_content_of_id");
                 }
                 id
             }
@@ -268,13 +268,14 @@ impl EntryReader {
             }),
             actor_type: parsed.actor_type,
             content: parsed.content.unwrap_or(text),
-            metadata: parsed.metadata,
+            metadata: None,
             git_commit: None,
         };
         if let Some(state) = parsed.state {
             self.change_state(&agent_id, state, &event, entries);
         }
-        entries.events.push(event);
+        let metadata = parsed.metadata.map(ObjectText::into_json);
+        entries.events.push(Row { event, metadata });
     }
 
     fn change_state(
@@ -298,26 +299,5 @@ impl EntryReader {
             metadata: json!({ "session_id": event.session_id, "event_id": event.id }),
             at: event.timestamp,
         });
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    let mut digits = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        digits.push(digit(byte >> 4));
-        digits.push(digit(byte & 0xF));
-    }
-    digits
-}
-
-#[cfg(test)]
-mod tests {
-    use super::hexadecimal;
-
-    #[test]
-    fn bytes_are_written_as_two_digits_each() {
-        assert_eq!(hexadecimal(&[0, 0x0f, 0xa5, 0xff]), "000fa5ff");
     }
 }

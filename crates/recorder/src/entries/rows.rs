@@ -19,12 +19,29 @@ pub struct Entries {
     pub(super) run: String,
     pub(super) sessions: Vec<Session>,
     pub(super) agents: Vec<String>,
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<Row>,
     /// Events whose ids are made of what they say, and that may be stored already.
     pub(super) named: Vec<Uuid>,
     /// How many of the events are parts of lines that weren't over.
     pub(super) interim: usize,
     pub(super) transitions: Vec<StateChange>,
+}
+
+/// An event, and its metadata as text.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) event: Event,
+    pub(super) metadata: Option<String>,
+}
+
+impl Row {
+    fn append(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+        let appended = match &self.metadata {
+            Some(metadata) => tx.events().append_with_metadata(&self.event, metadata),
+            None => tx.events().append(&self.event),
+        };
+        appended.map(drop)
+    }
 }
 
 /// A transition, and where its state before is.
@@ -72,7 +89,7 @@ impl Entries {
 
     /// Returns the id of the first event.
     pub(crate) fn first_event(&self) -> Option<Uuid> {
-        self.events.first().map(|event| event.id)
+        self.events.first().map(|row| row.event.id)
     }
 
     /// Writes all of them; what an error leaves, the caller's transaction rolls back. Writing them once more adds nothing.
@@ -82,16 +99,8 @@ impl Entries {
     pub fn write(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
         self.open(tx)?;
         let known = self.known(tx)?;
-        if known.is_empty() {
-            tx.events().append_all(&self.events)?;
-        } else {
-            for event in self
-                .events
-                .iter()
-                .filter(|event| !known.contains(&event.id))
-            {
-                tx.events().append(event)?;
-            }
+        for row in self.new_events(&known) {
+            row.append(tx)?;
         }
         for transition in self.new_transitions(&known) {
             transition.record(tx)?;
@@ -110,6 +119,12 @@ impl Entries {
         Ok(known)
     }
 
+    fn new_events(&self, known: &HashSet<Uuid>) -> impl Iterator<Item = &Row> {
+        self.events
+            .iter()
+            .filter(|row| !known.contains(&row.event.id))
+    }
+
     fn new_transitions(&self, known: &HashSet<Uuid>) -> impl Iterator<Item = &StateChange> {
         self.transitions
             .iter()
@@ -124,11 +139,11 @@ impl Entries {
         let mut refused = Refused::default();
         self.open(tx)?;
         let known = self.known(tx)?;
-        for (place, event) in self.events.iter().enumerate() {
-            if known.contains(&event.id) {
+        for (place, row) in self.events.iter().enumerate() {
+            if known.contains(&row.event.id) {
                 continue;
             }
-            if let Err(error) = tx.events().append(event) {
+            if let Err(error) = row.append(tx) {
                 refused.events.push(place);
                 refused.note(error)?;
             }
