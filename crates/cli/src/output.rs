@@ -1,11 +1,14 @@
 //! The only place that writes to standard output and standard error, but for a command's own output.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use descartes_state::Page;
 use descartes_state::page::OmittedRow;
+use descartes_state::serde_json::value::{RawValue, to_raw_value};
 use descartes_state::serde_json::{self, Value, json};
 use tracing_subscriber::EnvFilter;
 
@@ -42,7 +45,8 @@ pub(crate) enum Cell {
 pub(crate) trait Row {
     const HEADERS: &'static [&'static str];
     fn cells(&self) -> Vec<Cell>;
-    fn json(&self) -> serde_json::Result<Value>;
+    /// Returns the library's own shape, as text: what was recorded with all its digits is shown with all of them.
+    fn json(&self) -> serde_json::Result<Box<RawValue>>;
 }
 
 fn omitted_row(row: &OmittedRow) -> Value {
@@ -80,12 +84,17 @@ impl Output {
         let end = page.end.as_ref().map(ToString::to_string);
         if self.is_json {
             let items = page.items.iter().map(|item| row(item).json());
-            let items = items.collect::<Result<Vec<Value>, _>>()?;
-            let mut document = json!({ "items": items, "next": next, "end": end });
+            let items = items.collect::<Result<Vec<_>, _>>()?;
+            let mut document = BTreeMap::from([
+                ("items", to_raw_value(&items)?),
+                ("next", to_raw_value(&next)?),
+                ("end", to_raw_value(&end)?),
+            ]);
             if !page.omitted.is_empty() {
-                document["omitted"] = page.omitted.iter().map(omitted_row).collect();
+                let omitted: Vec<Value> = page.omitted.iter().map(omitted_row).collect();
+                document.insert("omitted", to_raw_value(&omitted)?);
             }
-            return self.document(&document);
+            return self.document(&to_raw_value(&document)?);
         }
         for row in &page.omitted {
             self.note(&format!(
@@ -173,7 +182,7 @@ impl Output {
     }
 
     /// Writes one JSON document, in one line.
-    pub(crate) fn document(self, value: &Value) -> Result<(), Failure> {
+    pub(crate) fn document(self, value: &impl Display) -> Result<(), Failure> {
         let mut stream = io::stdout().lock();
         writeln!(stream, "{value}")?;
         Ok(stream.flush()?)

@@ -1,6 +1,9 @@
 //! How each kind of record is shown: the columns for people, and the library's own shape as JSON.
 
-use descartes_state::serde_json::{self, Value};
+use std::collections::BTreeMap;
+
+use descartes_state::serde_json::value::{RawValue, to_raw_value};
+use descartes_state::serde_json::{self, Map, Value};
 use descartes_state::{
     AgentRecord, Event, EventRecord, SessionRecord, SnapshotRecord, TaskRecord, TransitionRecord,
 };
@@ -10,6 +13,23 @@ use descartes_state_recorder::sweep::Liveness;
 use crate::output::Cell::{self, Brief, Long, Status, Whole};
 use crate::output::Row;
 use crate::text::local_time;
+
+/// Returns an event as JSON, its metadata as the text that is stored.
+fn event_as_text(record: &EventRecord) -> serde_json::Result<Box<RawValue>> {
+    let fields: Map<String, Value> = serde_json::from_value(serde_json::to_value(record)?)?;
+    let mut texts = BTreeMap::new();
+    for (key, value) in &fields {
+        let text = match &record.metadata_text {
+            // In one line: outside of strings a newline is a blank like any other, and within them there is none.
+            Some(text) if key == "metadata" => {
+                RawValue::from_string(text.replace(['\n', '\r'], " "))?
+            }
+            _ => to_raw_value(value)?,
+        };
+        texts.insert(key, text);
+    }
+    to_raw_value(&texts)
+}
 
 impl Row for &AgentRecord {
     const HEADERS: &'static [&'static str] = &["AGENT", "STATUS", "UPDATED", "REVISION", "NAME"];
@@ -25,8 +45,8 @@ impl Row for &AgentRecord {
         ]
     }
 
-    fn json(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self)
+    fn json(&self) -> serde_json::Result<Box<RawValue>> {
+        to_raw_value(&serde_json::to_value(self)?)
     }
 }
 
@@ -43,8 +63,8 @@ impl Row for &TransitionRecord {
         ]
     }
 
-    fn json(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self)
+    fn json(&self) -> serde_json::Result<Box<RawValue>> {
+        to_raw_value(&serde_json::to_value(self)?)
     }
 }
 
@@ -75,8 +95,8 @@ impl Row for Said<'_> {
         ]
     }
 
-    fn json(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self.0)
+    fn json(&self) -> serde_json::Result<Box<RawValue>> {
+        event_as_text(self.0)
     }
 }
 
@@ -94,8 +114,8 @@ impl Row for Found<'_> {
         ]
     }
 
-    fn json(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self.0)
+    fn json(&self) -> serde_json::Result<Box<RawValue>> {
+        event_as_text(self.0)
     }
 }
 
@@ -113,8 +133,8 @@ impl Row for &TaskRecord {
         ]
     }
 
-    fn json(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self)
+    fn json(&self) -> serde_json::Result<Box<RawValue>> {
+        to_raw_value(&serde_json::to_value(self)?)
     }
 }
 
@@ -145,7 +165,7 @@ impl Row for MarkedSession<'_> {
         ]
     }
 
-    fn json(&self) -> serde_json::Result<Value> {
+    fn json(&self) -> serde_json::Result<Box<RawValue>> {
         let mut value = serde_json::to_value(self.session)?;
         let liveness = self.liveness.map(|liveness| match liveness {
             Liveness::Alive => "alive",
@@ -155,7 +175,7 @@ impl Row for MarkedSession<'_> {
         if let (Some(object), Some(liveness)) = (value.as_object_mut(), liveness) {
             object.insert("liveness".to_owned(), liveness.into());
         }
-        Ok(value)
+        to_raw_value(&value)
     }
 }
 
@@ -173,7 +193,7 @@ impl Row for &SnapshotRecord {
         ]
     }
 
-    fn json(&self) -> serde_json::Result<Value> {
-        serde_json::to_value(self)
+    fn json(&self) -> serde_json::Result<Box<RawValue>> {
+        to_raw_value(&serde_json::to_value(self)?)
     }
 }

@@ -378,6 +378,46 @@ fn one_odd_field_costs_a_line_neither_its_session_nor_its_state() {
 }
 
 #[test]
+fn metadata_keeps_its_digits_and_the_order_of_its_keys() {
+    use descartes_state::diesel::prelude::*;
+    use descartes_state::schema::events;
+
+    let place = Place::new();
+    let lines = [
+        r#"{"content":"a","z":1.10,"a":12345678901234567890123,"m":{"e": 1e400,"d":[0.1000000000000000055511151231257827]}}"#,
+        r#"{"content":"b","z":2.0,"metadata":{"y": 1.10, "b":-0,"a":1E5},"y":"\ud83d","id":7}"#,
+    ];
+    let kept = [
+        r#"{"z":1.10,"a":12345678901234567890123,"m":{"e": 1e400,"d":[0.1000000000000000055511151231257827]}}"#,
+        r#"{"y": 1.10, "b":-0,"a":1E5,"id":"7","z":2.0,"y_":"\ufffd"}"#,
+    ];
+    std::fs::write(place.path().join("lines"), lines.join("\n")).unwrap();
+    let run = ["run", "--jsonl", "--json", "--", "cat", "lines"];
+    let summary = place.run(&run).summary();
+    assert_eq!(
+        (&summary["events"], &summary["unstructured_lines"]),
+        (&json!(2), &json!(0))
+    );
+    let mut connection = SqliteConnection::establish(place.database().to_str().unwrap()).unwrap();
+    let stored: Vec<Option<String>> = events::table
+        .filter(events::content.eq_any(["a", "b"]))
+        .order(events::seq)
+        .select(events::metadata)
+        .load(&mut connection)
+        .unwrap();
+    let stored: Vec<_> = stored.iter().flatten().collect();
+    assert_eq!(stored, kept);
+
+    // Not read as JSON here: this reader has no number so large.
+    let session = text(&summary, "session_id");
+    let listed = place.run(&["events", session, "--json"]);
+    assert!(listed.text().contains(kept[0]) && listed.text().contains(kept[1]));
+    assert_eq!(listed.text().lines().count(), 1);
+    let found = place.run(&["search", "b", "--json"]).json();
+    assert_eq!(found["items"][0]["metadata"]["y"], 1.1);
+}
+
+#[test]
 fn lines_that_cannot_be_used_are_counted_and_the_reason_is_said() {
     let place = Place::new();
     let lines =
