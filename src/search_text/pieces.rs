@@ -18,6 +18,8 @@ pub(super) struct Words<'t> {
     found: Option<String>,
     pending: String,
     spacing: Spacing,
+    /// Whether the last piece was the beginning of one word, longer than any that is searched for or indexed.
+    is_within_word: bool,
 }
 
 impl<'t> Words<'t> {
@@ -28,6 +30,7 @@ impl<'t> Words<'t> {
             found: None,
             pending: String::new(),
             spacing: Spacing::default(),
+            is_within_word: false,
         }
     }
 
@@ -55,18 +58,37 @@ impl<'t> Words<'t> {
         self.found
     }
 
+    /// Leaves out what can't be found: the index takes the first 32 KiB of a word, and would hold all of it to do so.
+    fn without_rest_of_word<'w>(&mut self, words: &'w str) -> &'w str {
+        let end = words.find(|character| !is_letter(character));
+        let word = end.unwrap_or(words.len());
+        let goes_on = self.is_within_word;
+        self.is_within_word = end.is_none() && (goes_on || word > PIECE / 2);
+        words
+            .get(if goes_on { word } else { 0 }..)
+            .unwrap_or_default()
+    }
+
     fn read(&mut self, piece: &str) {
+        if self.is_within_word && piece.chars().all(is_letter) {
+            return;
+        }
         let words = without_data(&self.spacing.of(&strip_escapes(piece)));
+        let words = self.without_rest_of_word(&words);
         let expected = self.text.get(self.same..).unwrap_or_default();
         match &mut self.found {
-            Some(found) => found.push_str(&words),
-            None if expected.starts_with(&words) => self.same += words.len(),
+            Some(found) => found.push_str(words),
+            None if expected.starts_with(words) => self.same += words.len(),
             None => {
                 let same = self.text.get(..self.same).unwrap_or_default();
-                self.found = Some([same, &words].concat());
+                self.found = Some([same, words].concat());
             }
         }
     }
+}
+
+fn is_letter(character: char) -> bool {
+    character.is_alphanumeric() || unicode_normalization::char::is_combining_mark(character)
 }
 
 /// Returns where a piece may end: after a line, before an escape sequence, after a blank, or before the last letter, which

@@ -47,14 +47,16 @@ impl ObjectText {
     /// Adds a field with the digits of these bytes, two each.
     pub(crate) fn push_hexadecimal(&mut self, key: &str, bytes: &[u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-        self.0.reserve_exact(2 * bytes.len() + key.len() + 6);
+        let digit = |nibble: u8| DIGITS[usize::from(nibble)];
+        let mut digits = vec![0; 2 * bytes.len()];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xF)]);
+        }
+        // They are all of ASCII.
+        let digits = String::from_utf8(digits).unwrap_or_default();
+        self.0.reserve_exact(digits.len() + key.len() + 6);
         self.push(key, "\"");
-        self.0.extend(
-            bytes
-                .iter()
-                .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]),
-        );
+        self.0.push_str(&digits);
         self.0.push('"');
     }
 

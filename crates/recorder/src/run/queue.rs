@@ -12,8 +12,9 @@ const WAITING_LINES: usize = 4096;
 /// The most bytes that wait for the recorder or the store; a line that is longer waits until nothing else does. What waits
 /// is lost where the recorder is killed, so it is no more than keeps the store at work.
 const WAITING_BYTES: u32 = 8 * 1024 * 1024;
-/// How many times its size a line takes in memory that isn't UTF-8.
-const RAW_COPIES: usize = 5;
+/// How many times its size a line takes of the room that isn't UTF-8: it is kept as text and as digits, of which only so much
+/// may wait as one transaction takes.
+const RAW_COPIES: usize = 2;
 /// What a line takes in memory beside its own bytes, once it is an event.
 pub(super) const EVENT_BYTES: usize = 1024;
 
