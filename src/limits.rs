@@ -362,7 +362,7 @@ mod tests {
             ("", "EOF"),
             ("{\"a\":1}}", "trailing"),
             ("{\"a\":01}", "number"),
-            ("{\"a\":[1e400,\"\\ud83d\"]}", "surrogate"),
+            ("{\"a\":[\"\\ud83d\"]}", "escape"),
             ("NaN", "expected"),
             (&nested(101).to_string(), "101 levels"),
             (&deep, "levels"),

@@ -16,13 +16,13 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use data::{LONGEST_RUN, is_data};
 use json::decode_json;
 use noise::{is_noise, stretches};
-use pieces::Words;
+use pieces::{MOST, Words};
 
 /// How deep JSON within a string of JSON is read.
 const NESTED_JSON: usize = 4;
-/// Returns the words of a text; `None` where the text itself serves.
+/// Returns the words of a text, of a very long one those of its beginning; `None` where the text itself serves.
 pub(crate) fn searchable(text: &str) -> Option<String> {
-    if is_plain(text) {
+    if text.len() <= MOST && is_plain(text) {
         return None;
     }
     let mut words = Words::of(text);
@@ -175,6 +175,18 @@ mod tests {
             );
             assert!(found.starts_with(letter) && found.ends_with(" end"));
         }
+    }
+
+    #[test]
+    fn of_a_very_long_text_the_beginning_is_indexed() {
+        for unit in ["plain words ", "服务端"] {
+            let text = unit.repeat(2 * super::MOST / unit.len());
+            let found = words(&text);
+            let above = found.len() - super::MOST;
+            assert!(above < 200_000, "{unit}: {above}");
+        }
+        let text = "a".repeat(1000) + &" ".repeat(super::MOST - 2000) + " end";
+        assert_eq!(searchable(&text), None);
     }
 
     #[test]

@@ -9,6 +9,10 @@ use super::spacing::Spacing;
 /// Bytes of a piece: a line of 64 MiB isn't to be held once more for each step.
 const PIECE: usize = 64 * 1024;
 
+/// Bytes of words above which no further ones are indexed: at about 20 MB a second, those of a line of 64 MiB would hold
+/// everybody up who writes, and its row would be there twice in memory.
+pub(super) const MOST: usize = 16 * 1024 * 1024;
+
 /// Collects the words of a text, and holds them only where they differ from the text.
 pub(super) struct Words<'t> {
     text: &'t str,
@@ -36,7 +40,7 @@ impl<'t> Words<'t> {
 
     /// Takes what is to be read next.
     pub(super) fn push(&mut self, mut text: &str) {
-        while self.pending.len() + text.len() > PIECE {
+        while self.pending.len() + text.len() > PIECE && !self.is_full() {
             let room = PIECE.saturating_sub(self.pending.len());
             let (now, later) = text.split_at(start_of_character(text, room));
             self.pending.push_str(now);
@@ -45,13 +49,21 @@ impl<'t> Words<'t> {
             let piece = mem::replace(&mut self.pending, rest);
             self.read(&piece);
         }
-        self.pending.push_str(text);
+        if !self.is_full() {
+            self.pending.push_str(text);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.found.as_ref().map_or(self.same, String::len) >= MOST
     }
 
     /// Returns the words; `None` where they are the text.
     pub(super) fn finish(mut self) -> Option<String> {
-        let last = mem::take(&mut self.pending);
-        self.read(&last);
+        if !self.is_full() {
+            let last = mem::take(&mut self.pending);
+            self.read(&last);
+        }
         if self.found.is_none() && self.same < self.text.len() {
             return self.text.get(..self.same).map(str::to_owned);
         }

@@ -124,6 +124,18 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             bad!(Input "metadata", |store, id| store.events().append(&Event { metadata: Some(deep()), ..event("x") })),
         ),
         (
+            "events.append_with_metadata",
+            bad!(Id "session_id", |store, id| store.events().append_with_metadata(&Event { metadata: None, ..bad_event(id) }, "{}")),
+        ),
+        (
+            "events.append_with_metadata",
+            bad!(Input "metadata", |store, id| store.events().append_with_metadata(&Event { metadata: None, ..event("x") }, "{a:1}")),
+        ),
+        (
+            "events.append_with_metadata",
+            bad!(Input "metadata", |store, id| store.events().append_with_metadata(&event("x"), "{}")),
+        ),
+        (
             "events.append_all",
             bad!(Id "session_id", |store, id| store.events().append_all(&[event("good"), bad_event(id)])),
         ),

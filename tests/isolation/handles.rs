@@ -2,8 +2,8 @@
 
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentFilter, ChangeIf, EventFilter, SaveIf, SessionFilter, SessionStatus, SnapshotFilter,
-    SnapshotOptions, TaskFilter, TaskStatus, TransitionFilter,
+    AgentFilter, ChangeIf, Event, EventFilter, SaveIf, SessionFilter, SessionStatus,
+    SnapshotFilter, SnapshotOptions, TaskFilter, TaskStatus, TransitionFilter,
 };
 
 use super::table::Method::{self, Counts, Shows, Writes};
@@ -161,6 +161,16 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             call!(Writes, |store, own| store
                 .events()
                 .append(&own.event(1_000))),
+        ),
+        (
+            "events.append_with_metadata",
+            call!(Writes, |store, own| store.events().append_with_metadata(
+                &Event {
+                    metadata: None,
+                    ..own.event(1_000)
+                },
+                "{}"
+            )),
         ),
         (
             "events.append_all",

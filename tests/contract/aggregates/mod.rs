@@ -5,6 +5,7 @@ mod bulk;
 mod compression;
 mod expectations;
 mod filters;
+mod metadata_text;
 mod omitted;
 mod own_tables;
 mod pages;
