@@ -188,6 +188,21 @@ fn a_run_that_is_killed_lacks_no_more_than_may_wait_for_the_store() {
     }
 }
 
+#[test]
+fn words_are_found_in_a_long_line_that_is_mostly_no_text() {
+    let place = Place::new();
+    let noise = "head -c 20000 /dev/urandom | tr -d '\\n'";
+    let script = format!("{noise}; printf '\\000usage: banana split\\000'; {noise}");
+    let done = place.run(&["run", "--", "sh", "-c", &script]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let found = place.items(&["search", "usage banana SPLIT"]);
+    assert_eq!(found.len(), 1);
+    let digits = text(&found[0]["metadata"], "raw_hex");
+    assert_eq!(digits.len(), 2 * done.stdout.len());
+    // "banana".
+    assert!(digits.contains("62616e616e61"));
+}
+
 /// One line that is longer than the memory that it may take.
 #[cfg(target_os = "linux")]
 #[test]
