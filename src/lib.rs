@@ -33,10 +33,10 @@ pub use error::{
 pub use limits::Limits;
 pub use migrations::{MigrationRecord, PendingMigration};
 pub use models::{
-    ActorType, AgentFilter, AgentRecord, AgentState, Event, EventFilter, EventRecord, Session,
-    SessionFilter, SessionRecord, SessionStatus, SnapshotFilter, SnapshotOptions, SnapshotRecord,
-    StateTransition, Task, TaskFilter, TaskRecord, TaskStatus, TransitionDraft, TransitionFilter,
-    TransitionRecord,
+    ActorType, AgentFilter, AgentRecord, AgentState, AppendOptions, Event, EventFilter,
+    EventRecord, Session, SessionFilter, SessionRecord, SessionStatus, SnapshotFilter,
+    SnapshotOptions, SnapshotRecord, StateTransition, Task, TaskFilter, TaskRecord, TaskStatus,
+    TransitionDraft, TransitionFilter, TransitionRecord,
 };
 pub use numbers::{Revision, Seq};
 pub use page::{Cursor, Page, PageRequest, TimeRange};

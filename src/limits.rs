@@ -175,7 +175,7 @@ impl Limits {
         Ok(text)
     }
 
-    /// Checks a text as [`append_with_metadata`](crate::Events::append_with_metadata) does: it is JSON, no larger and no
+    /// Checks a text that is to be [`AppendOptions::metadata_text`](crate::AppendOptions::metadata_text): it is JSON, no larger and no
     /// deeper than metadata may be.
     ///
     /// ```

@@ -104,6 +104,47 @@ impl EventFilter {
     }
 }
 
+/// What is special about an event that is appended.
+///
+/// ```
+/// use descartes_state::AppendOptions;
+///
+/// let options = AppendOptions::default().metadata_text(r#"{"price": 1.10}"#).searchable(false);
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct AppendOptions<'a> {
+    metadata_text: Option<&'a str>,
+    is_searchable: bool,
+}
+
+impl Default for AppendOptions<'_> {
+    fn default() -> Self {
+        Self {
+            metadata_text: None,
+            is_searchable: true,
+        }
+    }
+}
+
+impl<'a> AppendOptions<'a> {
+    /// Gives the metadata as JSON text, which is kept as it is: numbers have all their digits and keys their order
+    /// ([`EventRecord::metadata_text`]). The event has none of its own then.
+    #[must_use]
+    pub fn metadata_text(mut self, text: &'a str) -> Self {
+        self.metadata_text = Some(text);
+        self
+    }
+
+    /// Sets whether the event can be found by its words (yes). What is no text, such as a drawn screen, would make the search
+    /// index grow, and nobody would look for it.
+    #[must_use]
+    pub fn searchable(mut self, is_searchable: bool) -> Self {
+        self.is_searchable = is_searchable;
+        self
+    }
+}
+
 /// An event on its way in, checked. Its large texts are the caller's, until it is to outlive them: a content of 64 MiB isn't
 /// held once more for a write within a transaction.
 #[derive(Debug, Clone, Insertable)]
@@ -126,29 +167,27 @@ pub(crate) struct NewEvent<'e> {
 
 impl<'e> NewEvent<'e> {
     pub(crate) fn prepare(scope: &Scope, event: &'e Event) -> Result<Self, StateStoreError> {
-        let metadata = scope.limits.optional_metadata(event.metadata.as_ref())?;
-        Self::with_metadata(scope, event, metadata.map(Cow::Owned))
+        Self::prepare_with(scope, event, AppendOptions::default())
     }
 
-    /// Prepares an event without metadata, and this JSON text as its metadata.
-    pub(crate) fn prepare_with_text(
+    pub(crate) fn prepare_with(
         scope: &Scope,
         event: &'e Event,
-        metadata: &'e str,
-    ) -> Result<Self, StateStoreError> {
-        if event.metadata.is_some() {
-            return Err(StateStoreError::invalid("metadata", "it is given twice"));
-        }
-        scope.limits.check_metadata_text(metadata)?;
-        Self::with_metadata(scope, event, Some(Cow::Borrowed(metadata)))
-    }
-
-    fn with_metadata(
-        scope: &Scope,
-        event: &'e Event,
-        metadata: Option<Cow<'e, str>>,
+        options: AppendOptions<'e>,
     ) -> Result<Self, StateStoreError> {
         let limits = &scope.limits;
+        let metadata = match options.metadata_text {
+            Some(_) if event.metadata.is_some() => {
+                return Err(StateStoreError::invalid("metadata", "it is given twice"));
+            }
+            Some(text) => {
+                limits.check_metadata_text(text)?;
+                Some(Cow::Borrowed(text))
+            }
+            None => limits
+                .optional_metadata(event.metadata.as_ref())?
+                .map(Cow::Owned),
+        };
         let git_commit = event.git_commit.as_deref();
         let now = scope.clock.now();
         Ok(Self {
@@ -164,7 +203,12 @@ impl<'e> NewEvent<'e> {
             git_commit: limits.optional_id("git_commit", git_commit)?,
             created_at: now.seconds,
             recorded_at: now.micros,
-            search_text: searchable(&event.content),
+            search_text: if options.is_searchable {
+                searchable(&event.content)
+            } else {
+                // No words. The content would be indexed where there is nothing.
+                Some(String::new())
+            },
         })
     }
 

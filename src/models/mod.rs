@@ -16,7 +16,7 @@ mod transition;
 pub use agent::{AgentFilter, AgentRecord, AgentState};
 pub(crate) use agent::{AgentRow, NewAgent};
 pub use enums::{ActorType, SessionStatus, TaskStatus};
-pub use event::{Event, EventFilter, EventRecord};
+pub use event::{AppendOptions, Event, EventFilter, EventRecord};
 pub(crate) use event::{EventRow, NewEvent};
 pub(crate) use footprint::Footprint;
 pub(crate) use session::{NewSession, SessionRow};

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::methods::repository;
 use super::sqlite::Words;
-use crate::models::{Event, EventFilter, EventRecord, NewEvent};
+use crate::models::{AppendOptions, Event, EventFilter, EventRecord, NewEvent};
 use crate::numbers::Seq;
 use crate::page::{Page, PageRequest};
 
@@ -142,27 +142,28 @@ macro_rules! event_methods {
                     |scope| NewEvent::prepare(scope, event)? => |table, row| table.put(row)
                 }
 
-                /// As [`append`](Self::append), with this JSON text for metadata, which is kept as it is: numbers have all their
-                /// digits and keys their order. [`EventRecord::metadata_text`](crate::EventRecord::metadata_text) is the same
-                /// text.
+                /// As [`append`](Self::append), with metadata that is kept as the text that it is, or without being found by the
+                /// search.
                 ///
                 /// # Errors
                 /// As [`append`](Self::append), and `InvalidInput` for a text that is no JSON, or an event that has metadata of
                 /// its own.
                 example [
                     /// ```
+                    /// # use descartes_state::AppendOptions;
                     /// # descartes_state_testing::example(async |store| {
                     /// # let mut event = descartes_state_testing::event("what happened");
                     /// # event.metadata = None;
                     /// let metadata = r#"{"price": 1.10, "account": 12345678901234567890123}"#;
-                    /// store.events().append_with_metadata(&event, metadata).await?;
+                    /// let options = AppendOptions::default().metadata_text(metadata);
+                    /// store.events().append_with(&event, options).await?;
                     /// let record = store.events().get(&event.id).await?.expect("it was appended");
                     /// assert_eq!(record.metadata_text.as_deref(), Some(metadata));
                     /// # Ok(()) });
                     /// ```
                 ]
-                SingleStatement fn append_with_metadata(event: &Event, metadata: &str) -> Seq {
-                    |scope| NewEvent::prepare_with_text(scope, event, metadata)? => |table, row| table.put(row)
+                SingleStatement fn append_with(event: &Event, options: AppendOptions<'_>) -> Seq {
+                    |scope| NewEvent::prepare_with(scope, event, options)? => |table, row| table.put(row)
                 }
 
                 /// Appends many events in their order; returns the sequence number of each. The store's handle appends all or

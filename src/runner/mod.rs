@@ -139,8 +139,10 @@ impl LocalProcessRunner {
         let supervisor = Supervisor::new(Arc::clone(&process), slot, ended);
         let agent = self.shared.agents.add(command, pipes, process, end);
         drop(starting);
+        // As it was started: it may have ended by the time that its supervisor looks.
+        let info = agent.info();
         runtime.spawn(supervisor.run(options.kill_grace));
-        Ok(agent.info())
+        Ok(info)
     }
 
     /// Every agent of this runner in the order of start, those that have ended included.

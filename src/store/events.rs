@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::handle::handle;
 use crate::engine::SearchIndexTask;
 use crate::error::StateStoreError;
-use crate::models::{Event, EventFilter, EventRecord, NewEvent};
+use crate::models::{AppendOptions, Event, EventFilter, EventRecord, NewEvent};
 use crate::numbers::Seq;
 use crate::page::{Page, PageRequest};
 use crate::repository::{Words, event_methods, on_table};

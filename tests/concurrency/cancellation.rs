@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use descartes_state::diesel::SqliteConnection;
 use descartes_state::{
-    AgentFilter, ChangeIf, EventFilter, ManualClock, PageRequest, Revision, SaveIf, Session,
-    SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore,
+    AgentFilter, AppendOptions, ChangeIf, EventFilter, ManualClock, PageRequest, Revision, SaveIf,
+    Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore,
     StateStoreError, StoreOptions, TaskFilter, TaskStatus, TransitionDraft, TransitionFilter,
 };
 use descartes_state_testing::{
@@ -61,6 +61,9 @@ fn writes() -> Vec<Method> {
         "snapshots.purge" => |store| async move { store.snapshots().purge(&snapshot_of(&store).await, ANY).await },
         "snapshots.purge_expired" => |store| store.snapshots().purge_expired(),
         "events.append" => |store| store.events().append(&numbered_event(100, "new word")),
+        "events.append_with" => |store| store
+            .events()
+            .append_with(&numbered_event(100, "new word"), AppendOptions::default()),
         "events.append_all" => |store| async move {
             let events: Vec<_> = (100..150).map(|number| numbered_event(number, "new word")).collect();
             store.events().append_all(&events).await

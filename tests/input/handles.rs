@@ -1,13 +1,18 @@
 //! The methods of the handles of the six aggregates, for the table.
 
 use descartes_state::{
-    AgentFilter, AgentState, Event, EventFilter, PageRequest, SaveIf, Session, SessionFilter,
-    SessionStatus, SnapshotFilter, Task, TaskFilter, TransitionDraft, TransitionFilter,
+    AgentFilter, AgentState, AppendOptions, Event, EventFilter, PageRequest, SaveIf, Session,
+    SessionFilter, SessionStatus, SnapshotFilter, Task, TaskFilter, TransitionDraft,
+    TransitionFilter,
 };
 
 use crate::table::Method::{self, Id, Input};
 use crate::table::{ANY, bad, bad_agent, bad_event, deep, endless, note, page};
 use descartes_state_testing::{agent, event, task};
+
+fn with_text(metadata: &str) -> AppendOptions<'_> {
+    AppendOptions::default().metadata_text(metadata)
+}
 
 pub(crate) fn table() -> Vec<(&'static str, Method)> {
     vec![
@@ -124,16 +129,16 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             bad!(Input "metadata", |store, id| store.events().append(&Event { metadata: Some(deep()), ..event("x") })),
         ),
         (
-            "events.append_with_metadata",
-            bad!(Id "session_id", |store, id| store.events().append_with_metadata(&Event { metadata: None, ..bad_event(id) }, "{}")),
+            "events.append_with",
+            bad!(Id "session_id", |store, id| store.events().append_with(&Event { metadata: None, ..bad_event(id) }, with_text("{}"))),
         ),
         (
-            "events.append_with_metadata",
-            bad!(Input "metadata", |store, id| store.events().append_with_metadata(&Event { metadata: None, ..event("x") }, "{a:1}")),
+            "events.append_with",
+            bad!(Input "metadata", |store, id| store.events().append_with(&Event { metadata: None, ..event("x") }, with_text("{a:1}"))),
         ),
         (
-            "events.append_with_metadata",
-            bad!(Input "metadata", |store, id| store.events().append_with_metadata(&event("x"), "{}")),
+            "events.append_with",
+            bad!(Input "metadata", |store, id| store.events().append_with(&event("x"), with_text("{}"))),
         ),
         (
             "events.append_all",

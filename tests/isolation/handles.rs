@@ -2,7 +2,7 @@
 
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentFilter, ChangeIf, Event, EventFilter, SaveIf, SessionFilter, SessionStatus,
+    AgentFilter, AppendOptions, ChangeIf, Event, EventFilter, SaveIf, SessionFilter, SessionStatus,
     SnapshotFilter, SnapshotOptions, TaskFilter, TaskStatus, TransitionFilter,
 };
 
@@ -163,13 +163,13 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
                 .append(&own.event(1_000))),
         ),
         (
-            "events.append_with_metadata",
-            call!(Writes, |store, own| store.events().append_with_metadata(
+            "events.append_with",
+            call!(Writes, |store, own| store.events().append_with(
                 &Event {
                     metadata: None,
                     ..own.event(1_000)
                 },
-                "{}"
+                AppendOptions::default().metadata_text("{}")
             )),
         ),
         (

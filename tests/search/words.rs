@@ -1,6 +1,6 @@
 //! What is found: scripts without spaces, JSON, terminal output, symbols, beginnings of words.
 
-use descartes_state::{EventFilter, PageRequest, SqliteStateStore};
+use descartes_state::{AppendOptions, EventFilter, PageRequest, SqliteStateStore};
 
 use proptest::prop_assert;
 
@@ -172,5 +172,36 @@ async fn purged_events_leave_the_index_whatever_their_words() -> TestResult {
             assert_eq!(hits(&store, text).await?, 0, "{text}");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_appended_not_to_be_found_is_not_also_once_the_index_is_made_again() -> TestResult {
+    let store = SqliteStateStore::temporary().await?;
+    let hidden = AppendOptions::default().searchable(false);
+    store
+        .events()
+        .append_with(&event("zebra drawn"), hidden)
+        .await?;
+    let seen = AppendOptions::default();
+    store
+        .events()
+        .append_with(&event("zebra said"), seen)
+        .await?;
+    for _ in 0..2 {
+        let found = store
+            .events()
+            .search("zebra", &EventFilter::default(), &PageRequest::new(10))
+            .await?;
+        let contents: Vec<&str> = found
+            .items
+            .iter()
+            .map(|event| event.event.content.as_str())
+            .collect();
+        assert_eq!(contents, ["zebra said"]);
+        store.events().check_search().await?;
+        store.events().rebuild_search().await?;
+    }
+    assert_eq!(store.events().count(&EventFilter::default()).await?, 2);
     Ok(())
 }

@@ -1,13 +1,17 @@
 //! Metadata that is appended as text: kept to the digit, and the same event once more adds nothing.
 
 use descartes_state::error::ErrorKind;
-use descartes_state::{Event, SqliteStateStore};
+use descartes_state::{AppendOptions, Event, SqliteStateStore};
 use serde_json::json;
 
 use descartes_state_testing::{TestResult, event};
 
 const METADATA: &str =
     "{\"z\": 1.10,\n \"a\":12345678901234567890123, \"b\":[1e400, 0.1000000000000000055511]}";
+
+fn with_text(metadata: &str) -> AppendOptions<'_> {
+    AppendOptions::default().metadata_text(metadata)
+}
 
 #[tokio::test]
 async fn metadata_that_comes_as_text_is_kept_as_it_is() -> TestResult {
@@ -18,7 +22,7 @@ async fn metadata_that_comes_as_text_is_kept_as_it_is() -> TestResult {
     };
     let seq = store
         .events()
-        .append_with_metadata(&event, METADATA)
+        .append_with(&event, with_text(METADATA))
         .await?;
     let record = store.events().get(&event.id).await?.ok_or("none")?;
     assert_eq!(record.metadata_text.as_deref(), Some(METADATA));
@@ -32,17 +36,17 @@ async fn metadata_that_comes_as_text_is_kept_as_it_is() -> TestResult {
     assert_eq!(
         store
             .events()
-            .append_with_metadata(&event, METADATA)
+            .append_with(&event, with_text(METADATA))
             .await?,
         seq
     );
     let rows = [event.clone()];
-    let again = store.transact(move |tx| tx.events().append_with_metadata(&rows[0], METADATA));
+    let again = store.transact(move |tx| tx.events().append_with(&rows[0], with_text(METADATA)));
     assert_eq!(again.await?, seq);
     assert_eq!(store.events().append(&record.event).await?, seq);
     let other = store
         .events()
-        .append_with_metadata(&event, "{\"z\":1.2}")
+        .append_with(&event, with_text("{\"z\":1.2}"))
         .await;
     assert_eq!(
         other.err().map(|error| error.kind()),

@@ -297,6 +297,34 @@ fn output_without_a_newline_is_recorded_as_it_happens_and_its_line_whole() {
 }
 
 #[test]
+fn a_line_that_is_drawn_again_and_again_is_one_event_with_its_last_frame() {
+    let place = Place::new();
+    let script = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); printf '\\r%d of 40' $i; sleep 0.05; done; \
+                  printf '\\r\\033[K\\n'; echo after";
+    let begun = std::time::Instant::now();
+    let done = place.run(&["run", "--json", "--", "sh", "-c", script]);
+    let took = begun.elapsed();
+    assert!(
+        done.text().starts_with("\r1 of 40\r2 of 40\r"),
+        "every byte passes"
+    );
+    assert_eq!(done.summary()["events"], 2);
+    let (interim, whole): (Vec<_>, Vec<_>) = place
+        .events()
+        .into_iter()
+        .partition(|event| event["metadata"].get("interim").is_some());
+    assert_eq!(text(&whole[0], "content"), "40 of 40");
+    assert_eq!(whole[0]["metadata"]["frames"], 40);
+    assert_eq!(text(&whole[1], "content"), "after");
+    // While it was drawn, no more than two a second.
+    assert!(!interim.is_empty());
+    assert!(interim.len() as u128 <= 1 + took.as_millis() / 500);
+    for event in interim {
+        assert!(text(&event, "content").ends_with(" of 40"), "{event}");
+    }
+}
+
+#[test]
 fn the_summary_has_a_line_of_its_own() {
     let place = Place::new();
     let done = place.run(&["run", "--json", "--", "sh", "-c", "printf 'no end' >&2"]);

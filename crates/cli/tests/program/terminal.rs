@@ -247,3 +247,41 @@ fn ctrl_z_stops_all_and_fg_goes_on() {
     assert!(seen.contains("got this\r\n"), "{seen}");
     assert!(seen.ends_with("over\r\n"), "{seen}");
 }
+
+#[test]
+fn what_a_program_draws_on_the_whole_screen_is_kept_in_pieces_that_no_search_finds() {
+    let place = Place::new();
+    let script = r"echo before; printf '\033[?1049h\033[2Jzebra drawn'; sleep 1.5; printf 'later'; \
+                   head -c 100000 /dev/zero | tr '\0' x; printf '\033[?1049lzebra after\n'";
+    let done = place.run(&["run", "--json", "--pty", "--", "sh", "-c", script]);
+    let events = place.events();
+    let drawn: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["event_type"] == "screen")
+        .collect();
+    let all: String = drawn.iter().map(|event| text(event, "content")).collect();
+    let expected = format!(
+        "\u{1b}[?1049h\u{1b}[2Jzebra drawnlater{}\u{1b}[?1049l",
+        "x".repeat(100_000)
+    );
+    assert_eq!(all, expected);
+    // What came in the first second is there before the rest.
+    assert_eq!(
+        text(drawn[0], "content"),
+        "\u{1b}[?1049h\u{1b}[2Jzebra drawn"
+    );
+    assert!(
+        drawn
+            .iter()
+            .all(|event| text(event, "content").len() <= 64 * 1024)
+    );
+    let lines: Vec<&str> = events
+        .iter()
+        .filter(|event| event["event_type"] == "terminal")
+        .map(|event| text(event, "content"))
+        .collect();
+    assert_eq!(lines, ["before", "zebra after"]);
+    assert_eq!(place.items(&["search", "zebra"]).len(), 1);
+    let summary = done.summary();
+    assert_eq!(summary["events"], summary["stdout_lines"]);
+}

@@ -29,7 +29,7 @@ use descartes_state::serde_json::json;
 use descartes_state::uuid::Uuid;
 use descartes_state::{ActorType, Event, Limits, Session, new_id};
 
-use crate::lines::Line;
+use crate::lines::{Line, Stream, last_frame};
 use crate::object_text::ObjectText;
 use crate::states::LastStates;
 use crate::structured::{self, Structured};
@@ -145,6 +145,8 @@ impl EntryReader {
             metadata.push_mark("unterminated");
         }
         let is_whole = line.part.is_none() && !line.is_interim;
+        let is_text = line.part.is_none() && line.stream != Stream::Screen;
+        let dropped_frames = line.frames;
         let read_at = line.read_at;
         let place = format!(
             "{stream}\0{}\0{}",
@@ -181,7 +183,16 @@ impl EntryReader {
                 }
             }
         }
-        let row = self.plain(id, stream, text, metadata, read_at);
+        // An object's white space may be CR too.
+        let may_be_redrawn = is_text && !(self.is_jsonl && text.trim_start().starts_with('{'));
+        let frame = match last_frame(&text) {
+            Some((frame, frames)) if may_be_redrawn => {
+                metadata.push_number("frames", dropped_frames + frames);
+                Some(frame.to_owned())
+            }
+            _ => None,
+        };
+        let row = self.plain(id, stream, frame.unwrap_or(text), metadata, read_at);
         entries.events.push(row);
     }
 
@@ -222,6 +233,8 @@ impl EntryReader {
         Row {
             event,
             metadata: Some(metadata.into_json()),
+            // What is drawn on a whole screen is no text.
+            is_searchable: stream != Stream::Screen.as_str(),
         }
     }
 
@@ -275,7 +288,11 @@ impl EntryReader {
             self.change_state(&agent_id, state, &event, entries);
         }
         let metadata = parsed.metadata.map(ObjectText::into_json);
-        entries.events.push(Row { event, metadata });
+        entries.events.push(Row {
+            event,
+            metadata,
+            is_searchable: true,
+        });
     }
 
     fn change_state(

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use descartes_state::error::ErrorKind;
 use descartes_state::serde_json::Value;
 use descartes_state::uuid::Uuid;
-use descartes_state::{Event, Session, StateStoreError, Transaction, TransitionDraft};
+use descartes_state::{
+    AppendOptions, Event, Session, StateStoreError, Transaction, TransitionDraft,
+};
 
 use crate::agents::change_agent;
 use crate::sessions;
@@ -32,15 +34,17 @@ pub struct Entries {
 pub(super) struct Row {
     pub(super) event: Event,
     pub(super) metadata: Option<String>,
+    /// Whether it is to be found by its words.
+    pub(super) is_searchable: bool,
 }
 
 impl Row {
     fn append(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
-        let appended = match &self.metadata {
-            Some(metadata) => tx.events().append_with_metadata(&self.event, metadata),
-            None => tx.events().append(&self.event),
-        };
-        appended.map(drop)
+        let mut options = AppendOptions::default().searchable(self.is_searchable);
+        if let Some(metadata) = &self.metadata {
+            options = options.metadata_text(metadata);
+        }
+        tx.events().append_with(&self.event, options).map(drop)
     }
 }
 

@@ -10,8 +10,11 @@
 //! ```
 
 mod cuts;
+mod frames;
+mod screen;
 mod splitter;
 
+pub(crate) use frames::last_frame;
 pub use splitter::Splitter;
 
 /// Which of the command's streams.
@@ -23,16 +26,19 @@ pub enum Stream {
     Stderr,
     /// The terminal that it was given, which has both.
     Terminal,
+    /// The same, while a program draws on the whole of it.
+    Screen,
 }
 
 impl Stream {
-    /// Returns the stream's name: `stdout`, `stderr` or `terminal`.
+    /// Returns the stream's name: `stdout`, `stderr`, `terminal` or `screen`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
             Self::Terminal => "terminal",
+            Self::Screen => "screen",
         }
     }
 }
@@ -52,6 +58,8 @@ pub struct Line {
     pub is_terminated: bool,
     /// Whether it is what has come so far of a line that isn't over; the line comes whole, later.
     pub is_interim: bool,
+    /// How often it was drawn before, of what is in the bytes no more.
+    pub frames: u64,
     /// When it was read, in Unix seconds.
     pub read_at: i64,
 }

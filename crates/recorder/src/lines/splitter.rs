@@ -3,10 +3,17 @@
 use std::mem;
 
 use super::cuts::{boundary, cut_character, without_begun_escape};
+use super::frames::is_blank;
+use super::screen::Screens;
 use super::{Line, Part, Stream};
 
 /// Bytes by which the buffer of a long line grows.
 const GROWTH: usize = 4 * 1024 * 1024;
+
+/// The most bytes of one piece of a screen.
+const SCREEN_BYTES: usize = 64 * 1024;
+/// Bytes of a line that is drawn again and again above which only its last frames are kept.
+const FRAMES_BYTES: usize = 64 * 1024;
 
 /// Cuts one stream into lines, and lines above a limit into parts; holds at most one part.
 #[derive(Debug)]
@@ -21,6 +28,28 @@ pub struct Splitter {
     parts: u64,
     /// Bytes of the buffer that were shown before the line was over.
     shown: usize,
+    redrawn: Redrawn,
+    keeps_frames: bool,
+    screens: Screens,
+    /// What has come of the present piece of a screen.
+    screen: Vec<u8>,
+    /// Pieces of screens that are whole.
+    pieces: u64,
+}
+
+/// What is known of the present line where it is drawn again and again.
+#[derive(Debug, Default)]
+struct Redrawn {
+    /// It has a CR, and something behind it.
+    is_redrawn: bool,
+    ends_with_return: bool,
+    /// Frames that are in the buffer no more.
+    dropped: u64,
+    /// The length of the buffer at which the next are dropped.
+    drop_at: usize,
+    /// What was shown of it last, and whether more has come since.
+    shown: Option<String>,
+    has_more: bool,
 }
 
 impl Splitter {
@@ -35,7 +64,20 @@ impl Splitter {
             lines: 0,
             parts: 0,
             shown: 0,
+            redrawn: Redrawn::default(),
+            keeps_frames: false,
+            screens: Screens::default(),
+            screen: Vec::new(),
+            pieces: 0,
         }
+    }
+
+    /// Sets whether a long line that is drawn again and again, a progress bar for one, keeps all its bytes (no: its last
+    /// frames, once it is long).
+    #[must_use]
+    pub fn keep_frames(mut self, keeps: bool) -> Self {
+        self.keeps_frames = keeps;
+        self
     }
 
     /// Sets how many bytes a part has where the line isn't UTF-8 (as for any line).
@@ -45,15 +87,79 @@ impl Splitter {
         self
     }
 
-    /// Returns how many lines came.
+    /// Returns how many lines, and pieces of screens, came.
     #[must_use]
     pub fn lines(&self) -> u64 {
-        self.lines
+        self.lines + self.pieces
     }
 
     /// Returns the lines, and parts of lines, that these bytes complete; `read_at` is in Unix seconds.
-    pub fn feed(&mut self, mut bytes: &[u8], read_at: i64) -> Vec<Line> {
+    pub fn feed(&mut self, bytes: &[u8], read_at: i64) -> Vec<Line> {
         let mut lines = Vec::new();
+        if self.stream != Stream::Terminal {
+            self.feed_lines(bytes, read_at, &mut lines);
+            return lines;
+        }
+        for (is_screen, piece) in self.screens.cut(bytes) {
+            if is_screen {
+                self.screen.extend_from_slice(&piece);
+                self.emit_screens(SCREEN_BYTES, read_at, &mut lines);
+            } else {
+                self.emit_screens(1, read_at, &mut lines);
+                self.feed_lines(&piece, read_at, &mut lines);
+            }
+        }
+        if !self.screens.is_on() {
+            self.emit_screens(1, read_at, &mut lines);
+        }
+        lines
+    }
+
+    /// Returns whether something of a screen has come that isn't out.
+    #[must_use]
+    pub fn has_screen(&self) -> bool {
+        !self.screen.is_empty()
+    }
+
+    /// Returns what has come of a screen.
+    pub fn screen(&mut self, read_at: i64) -> Vec<Line> {
+        let mut lines = Vec::new();
+        self.emit_screens(1, read_at, &mut lines);
+        lines
+    }
+
+    /// Hands out what has come of a screen while it has at least so many bytes.
+    fn emit_screens(&mut self, least: usize, read_at: i64, out: &mut Vec<Line>) {
+        let most = SCREEN_BYTES.min(self.raw_limit.max(1));
+        while self.screen.len() >= least {
+            let piece = self.screen.get(..boundary(&self.screen, most));
+            let piece = piece.unwrap_or_default();
+            let whole =
+                std::str::from_utf8(piece).map_or(piece.len(), |text| match without_begun_escape(
+                    text,
+                )
+                .len()
+                {
+                    0 => text.len(),
+                    length => length,
+                });
+            let rest = self.screen.split_off(whole);
+            let bytes = mem::replace(&mut self.screen, rest);
+            self.pieces += 1;
+            out.push(Line {
+                stream: Stream::Screen,
+                number: self.pieces,
+                bytes,
+                part: None,
+                is_terminated: true,
+                is_interim: false,
+                frames: 0,
+                read_at,
+            });
+        }
+    }
+
+    fn feed_lines(&mut self, mut bytes: &[u8], read_at: i64, lines: &mut Vec<Line>) {
         while !bytes.is_empty() {
             let newline = bytes.iter().position(|byte| *byte == b'\n');
             let length = newline.unwrap_or(bytes.len());
@@ -64,23 +170,61 @@ impl Splitter {
                 self.buffer.reserve_exact(text.len().max(GROWTH));
             }
             self.buffer.extend_from_slice(text);
+            self.note_frames(text);
             bytes = rest;
             if length > room {
                 let tail = cut_character(&mut self.buffer);
-                self.emit(false, true, read_at, &mut lines);
+                self.emit(false, true, read_at, lines);
                 self.buffer = tail;
             } else if newline.is_some() {
                 bytes = rest.get(1..).unwrap_or_default();
-                self.emit(true, true, read_at, &mut lines);
+                self.emit(true, true, read_at, lines);
             }
         }
-        lines
+    }
+
+    /// Takes note of what has come of the present line, and lets go of the frames of a long one.
+    fn note_frames(&mut self, text: &[u8]) {
+        let redrawn = &mut self.redrawn;
+        let Some(last) = text.last() else {
+            return;
+        };
+        let (_, before) = text.split_last().unwrap_or((last, &[]));
+        redrawn.is_redrawn |= redrawn.ends_with_return || before.contains(&b'\r');
+        redrawn.ends_with_return = *last == b'\r';
+        redrawn.has_more = true;
+        let is_long = self.buffer.len() > redrawn.drop_at.max(FRAMES_BYTES);
+        if !redrawn.is_redrawn || !is_long || self.keeps_frames || self.parts > 0 {
+            return;
+        }
+        // Of what is no text, every byte is kept.
+        if let Ok(line) = std::str::from_utf8(&self.buffer) {
+            let mut frames = line.rsplitn(2, '\r');
+            let present = frames.next().unwrap_or_default();
+            let mut before = frames.next().unwrap_or_default().rsplit('\r');
+            let seen = before.by_ref().find(|frame| !is_blank(frame));
+            redrawn.dropped += before.filter(|frame| !is_blank(frame)).count() as u64;
+            self.buffer = [seen.unwrap_or_default(), present].join("\r").into_bytes();
+            self.shown = 0;
+        }
+        redrawn.drop_at = self.buffer.len() * 2;
+    }
+
+    /// Returns whether the present line is drawn again and again.
+    #[must_use]
+    pub fn is_redrawn(&self) -> bool {
+        self.redrawn.is_redrawn
     }
 
     /// Returns whether something of the present line has come that wasn't shown. A line that comes in parts is shown by them.
     #[must_use]
     pub fn has_pending(&self) -> bool {
-        self.parts == 0 && self.buffer.len() > self.shown
+        let has_more = if self.redrawn.is_redrawn {
+            self.redrawn.has_more
+        } else {
+            self.buffer.len() > self.shown
+        };
+        self.parts == 0 && has_more
     }
 
     /// Returns whether something of the present line has come, or of its present part, that wasn't shown.
@@ -98,7 +242,11 @@ impl Splitter {
 
     /// Returns what has come of the present line since the last time, as far as it can be shown: up to a whole character,
     /// outside an escape sequence, and after white space where there is some. The line comes whole, once it is over.
-    pub fn interim(&mut self, read_at: i64) -> Option<Line> {
+    /// Of one that is drawn again and again, the last frame that is whole, or `is_quiet` and as good as that.
+    pub fn interim(&mut self, is_quiet: bool, read_at: i64) -> Option<Line> {
+        if self.redrawn.is_redrawn {
+            return self.frame(is_quiet, read_at);
+        }
         let pending = self.buffer.get(self.shown..)?;
         let text = match std::str::from_utf8(pending) {
             Ok(text) => text,
@@ -119,6 +267,30 @@ impl Splitter {
         }
         let bytes = text.as_bytes().to_vec();
         self.shown += bytes.len();
+        Some(self.shown_line(bytes, read_at))
+    }
+
+    fn frame(&mut self, is_quiet: bool, read_at: i64) -> Option<Line> {
+        self.redrawn.has_more = false;
+        let line = match std::str::from_utf8(&self.buffer) {
+            Ok(line) => line,
+            // The last character is on its way.
+            Err(error) if error.error_len().is_none() => {
+                std::str::from_utf8(self.buffer.get(..error.valid_up_to())?).ok()?
+            }
+            Err(_) => return None,
+        };
+        let whole = match line.rfind('\r') {
+            Some(last) if !is_quiet => line.get(..last)?,
+            _ => line,
+        };
+        let frame = whole.rsplit('\r').find(|frame| !is_blank(frame))?;
+        if self.redrawn.shown.as_deref() == Some(frame) {
+            return None;
+        }
+        let frame = frame.to_owned();
+        let bytes = frame.clone().into_bytes();
+        self.redrawn.shown = Some(frame);
         Some(self.shown_line(bytes, read_at))
     }
 
@@ -152,6 +324,7 @@ impl Splitter {
             part: None,
             is_terminated: false,
             is_interim: true,
+            frames: 0,
             read_at,
         }
     }
@@ -159,6 +332,13 @@ impl Splitter {
     /// Returns what is left when the stream ends without a newline.
     pub fn finish(&mut self, read_at: i64) -> Vec<Line> {
         let mut lines = Vec::new();
+        let held = self.screens.finish();
+        if self.screens.is_on() {
+            self.screen.extend_from_slice(&held);
+        } else {
+            self.feed_lines(&held, read_at, &mut lines);
+        }
+        self.emit_screens(1, read_at, &mut lines);
         if !self.buffer.is_empty() || self.parts > 0 {
             self.emit(true, false, read_at, &mut lines);
         }
@@ -168,7 +348,7 @@ impl Splitter {
     /// Hands the buffer out: as one part, or as several where it isn't UTF-8 and too long for that.
     fn emit(&mut self, is_end: bool, is_terminated: bool, read_at: i64, out: &mut Vec<Line>) {
         let mut bytes = mem::take(&mut self.buffer);
-        if is_terminated && self.stream == Stream::Terminal {
+        if is_end && is_terminated && self.stream == Stream::Terminal {
             // There a line ends with CR LF (ONLCR, termios(3)).
             bytes.pop_if(|last| *last == b'\r');
         }
@@ -193,6 +373,7 @@ impl Splitter {
         if is_end {
             self.lines += 1;
             self.parts = 0;
+            self.redrawn = Redrawn::default();
         }
     }
 }
@@ -218,6 +399,7 @@ impl Splitter {
             part,
             is_terminated: is_terminated || !is_last,
             is_interim: false,
+            frames: self.redrawn.dropped,
             read_at,
         });
     }
@@ -284,7 +466,7 @@ mod tests {
         let mut show = |bytes: &[u8]| {
             let lines = splitter.feed(bytes, 0);
             let shown = splitter
-                .interim(0)
+                .interim(true, 0)
                 .map(|line| String::from_utf8(line.bytes).unwrap());
             (lines.len(), shown)
         };
@@ -322,6 +504,82 @@ mod tests {
         );
         // What was shown counts from the parts on.
         assert_eq!(show(b"89"), (2, vec![b"9".to_vec()]));
+    }
+
+    #[test]
+    fn a_line_that_is_drawn_again_is_shown_by_its_frames() {
+        let mut splitter = Splitter::new(Stream::Stdout, 1024);
+        let mut show = |bytes: &[u8], is_quiet| {
+            assert!(splitter.feed(bytes, 0).is_empty());
+            let shown = splitter.interim(is_quiet, 0);
+            shown.map(|line| String::from_utf8(line.bytes).unwrap())
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(show(b"10%", true), text("10%"));
+        assert_eq!(show(b"\r20%\r3", false), text("20%"));
+        assert_eq!(show(b"", false), None, "it was shown");
+        assert_eq!(
+            show("0 % \u{f6}".as_bytes().split_at(5).0, true),
+            text("30 % ")
+        );
+        assert_eq!(show(b"\xb6\r\x1b[K", true), text("30 % \u{f6}"));
+        let lines = splitter.feed(b"\n", 0);
+        let whole = "10%\r20%\r30 % \u{f6}\r\x1b[K";
+        assert_eq!(lines[0].bytes, whole.as_bytes());
+        assert!(!splitter.is_redrawn());
+    }
+
+    #[test]
+    fn a_line_that_is_drawn_for_ever_takes_no_room() {
+        let frame = |number: u32| format!("{number:>9} of many\r");
+        for (keeps, most) in [(false, 200_000), (true, usize::MAX)] {
+            let mut splitter = Splitter::new(Stream::Stdout, usize::MAX).keep_frames(keeps);
+            let mut fed = 0;
+            for number in 0..20_000 {
+                fed += frame(number).len();
+                assert!(splitter.feed(frame(number).as_bytes(), 0).is_empty());
+                assert!(splitter.buffer.len() < most);
+            }
+            let lines = splitter.feed(b"done\n", 0);
+            let text = String::from_utf8(lines[0].bytes.clone()).unwrap();
+            let (last, frames) = crate::lines::last_frame(&text).unwrap();
+            assert_eq!((last, lines[0].frames + frames), ("done", 20_001));
+            assert!(!keeps || text.len() == fed + 4);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_keeps_every_byte_whatever_returns_it_has() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n * 7 % 251) as u8).collect();
+        let bytes: Vec<u8> = bytes.into_iter().filter(|byte| *byte != b'\n').collect();
+        let lines = split(usize::MAX, &[&bytes]);
+        let all: Vec<u8> = lines.into_iter().flat_map(|line| line.bytes).collect();
+        assert_eq!(all, bytes);
+    }
+
+    #[test]
+    fn a_terminals_screens_come_in_pieces_between_its_lines() {
+        let mut splitter = Splitter::new(Stream::Terminal, 1024).raw_limit(1_000_000);
+        let mut lines = splitter.feed(b"one\r\ntwo\x1b[?1049hdrawn", 0);
+        assert!(splitter.has_screen());
+        lines.extend(splitter.screen(0));
+        assert!(!splitter.has_screen());
+        lines.extend(splitter.feed(&[b'x'; 70_000], 0));
+        lines.extend(splitter.feed(b"\x1b[?1049l three\r\n", 0));
+        let kinds: Vec<(Stream, u64, usize)> = lines
+            .iter()
+            .map(|line| (line.stream, line.number, line.bytes.len()))
+            .collect();
+        let expected = [
+            (Stream::Terminal, 1, 3),
+            (Stream::Screen, 1, 13),
+            (Stream::Screen, 2, 65_536),
+            (Stream::Screen, 3, 70_000 - 65_536 + 8),
+            (Stream::Terminal, 2, 9),
+        ];
+        assert_eq!(kinds, expected);
+        assert_eq!(lines[4].bytes, b"two three");
+        assert_eq!(splitter.lines(), 5);
     }
 
     #[test]

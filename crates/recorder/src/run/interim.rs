@@ -13,6 +13,8 @@ pub(super) struct Interim {
     /// Whether lines that begin like objects are shown too.
     shows_json: bool,
     last_read: Instant,
+    /// When the first bytes of a piece of a screen came.
+    screen_since: Option<Instant>,
     /// When the first bytes came that weren't shown.
     waiting_since: Option<Instant>,
     /// When it was last shown, and how long it has to wait from then.
@@ -44,6 +46,11 @@ const UNSEEN: Pace = Pace {
     longest_pause: Duration::from_secs(1),
 };
 
+/// How long a piece of a screen gathers.
+const SCREEN_TIME: Duration = Duration::from_secs(1);
+/// How often a line is shown that is drawn again and again.
+const FRAME_TIME: Duration = Duration::from_millis(500);
+
 impl Interim {
     /// `is_strict`: bytes are seen only once they are kept.
     pub(super) fn new(shows_json: bool, is_strict: bool) -> Self {
@@ -52,13 +59,19 @@ impl Interim {
             pace: if is_strict { UNSEEN } else { SEEN },
             shows_json,
             last_read: Instant::now(),
+            screen_since: None,
             waiting_since: None,
             last_shown: None,
         }
     }
 
-    pub(super) fn was_read(&mut self, has_ended_a_line: bool) {
+    pub(super) fn was_read(&mut self, has_ended_a_line: bool, has_screen: bool) {
         self.last_read = Instant::now();
+        self.screen_since = match self.screen_since {
+            _ if has_ended_a_line || !has_screen => has_screen.then_some(self.last_read),
+            Some(since) => Some(since),
+            None => Some(self.last_read),
+        };
         if has_ended_a_line {
             self.last_shown = None;
             self.waiting_since = None;
@@ -66,7 +79,13 @@ impl Interim {
         self.waiting_since.get_or_insert(self.last_read);
     }
 
+    /// Returns whether nothing has come for a moment.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.last_read.elapsed() >= self.pace.quiet
+    }
+
     pub(super) fn was_shown(&mut self) {
+        self.screen_since = None;
         let Pace {
             first_pause,
             longest_pause,
@@ -80,6 +99,9 @@ impl Interim {
     }
 
     pub(super) async fn due(&self, splitter: &Splitter) {
+        if let Some(since) = self.screen_since {
+            return sleep_until(since + SCREEN_TIME).await;
+        }
         let has_pending = if self.is_strict {
             splitter.has_unshown()
         } else {
@@ -89,11 +111,20 @@ impl Interim {
             return std::future::pending().await;
         }
         let quiet = self.last_read + self.pace.quiet;
-        let at_latest = self.waiting_since.zip(self.pace.at_latest);
+        let at_latest = match self.pace.at_latest {
+            None if splitter.is_redrawn() => Some(FRAME_TIME),
+            at_latest => at_latest,
+        };
+        let at_latest = self.waiting_since.zip(at_latest);
         let due = at_latest.map_or(quiet, |(since, longest)| quiet.min(since + longest));
-        let next = self
-            .last_shown
-            .map_or(due, |(at, pause)| due.max(at + pause));
+        let next = self.last_shown.map_or(due, |(at, pause)| {
+            let pause = if splitter.is_redrawn() {
+                FRAME_TIME
+            } else {
+                pause
+            };
+            due.max(at + pause)
+        });
         sleep_until(next).await;
     }
 }

@@ -357,7 +357,10 @@ async fn follow(
     let splitter = |stream| {
         let limit = usize::try_from(options.line_limit).unwrap_or(usize::MAX);
         // As hexadecimal digits, with what stands beside them, such bytes must fit into an event's metadata.
-        Splitter::new(stream, limit).raw_limit(recorder.limits().max_metadata_bytes() / 4)
+        Splitter::new(stream, limit)
+            .raw_limit(recorder.limits().max_metadata_bytes() / 4)
+            // Each byte is passed on by its line, or may be an object's.
+            .keep_frames(options.is_strict || options.is_jsonl)
     };
     let mut pumps = Vec::new();
     for (stream, source) in started.sources.drain(..) {
@@ -370,7 +373,7 @@ async fn follow(
                         let to = tokio::io::stderr();
                         pump(source, to, splitter, queue, manner, stopped).await
                     }
-                    Stream::Stdout | Stream::Terminal => {
+                    Stream::Stdout | Stream::Terminal | Stream::Screen => {
                         let to = tokio::io::stdout();
                         pump(source, to, splitter, queue, manner, stopped).await
                     }

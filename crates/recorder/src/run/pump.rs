@@ -148,7 +148,8 @@ impl<R: AsyncRead + Unpin> Intake<R> {
             // What is passed on has its place among what waits for the store before: no more than that is missing from it where
             // this process is killed.
             let lines = self.splitter.feed(chunk, now());
-            self.interim.was_read(!lines.is_empty());
+            self.interim
+                .was_read(!lines.is_empty(), self.splitter.has_screen());
             for line in lines {
                 self.put(line).await;
             }
@@ -175,9 +176,16 @@ impl<R: AsyncRead + Unpin> Intake<R> {
     }
 
     async fn show(&mut self) {
+        let is_quiet = self.interim.is_quiet();
         self.interim.was_shown();
+        if self.splitter.has_screen() {
+            for line in self.splitter.screen(now()) {
+                self.put(line).await;
+            }
+            return;
+        }
         if self.shares.is_none() {
-            if let Some(line) = self.splitter.interim(now()) {
+            if let Some(line) = self.splitter.interim(is_quiet, now()) {
                 self.put(line).await;
             }
             return;

@@ -89,7 +89,7 @@ impl fmt::Display for Notice {
                 let name = match stream {
                     Stream::Stdout => "standard output",
                     Stream::Stderr => "standard error",
-                    Stream::Terminal => "the terminal",
+                    Stream::Terminal | Stream::Screen => "the terminal",
                 };
                 write!(formatter, "{name} {trouble}")
             }
