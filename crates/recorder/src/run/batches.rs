@@ -2,10 +2,9 @@
 //!
 //! While one batch is written, the next gathers. What can't be written is kept in memory and tried again, older before
 //! newer, while the command runs and for a while after it; every row has its id from the moment its line is read, so that
-//! writing a batch once more adds nothing. The command waits for a store that is slow, and never for one that fails.
+//! writing a batch once more adds nothing. The command waits for a store that is slow, and for one that fails only in a
+//! strict run.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use super::life::{End, Ended, Exited, Life, Started};
 use super::queue::Queued;
 use super::report::Notice;
 use super::trouble::{Trouble, is_final};
+use super::write::{Job, Writing, finished, write};
 use crate::entries::{EntryReader, Refused, Unstructured, is_of_content};
 
 /// How long the first line of a batch waits for others.
@@ -75,15 +75,6 @@ pub(super) struct Recorder {
     trouble: Trouble,
     pub(super) tally: Tally,
 }
-
-/// What is written in one transaction.
-enum Job {
-    Started(Started),
-    Batch(Batch),
-}
-
-type Written = (Job, Result<Refused, StateStoreError>);
-type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
 
 impl Recorder {
     pub(super) fn new(
@@ -205,35 +196,7 @@ impl Recorder {
             Some(started) => Job::Started(started),
             None => Job::Batch(self.backlog.take()?),
         };
-        let (store, life) = (self.store.clone(), self.life.clone());
-        Some(Box::pin(async move {
-            let result = match &job {
-                Job::Started(started) => {
-                    let started = started.clone();
-                    let written = store.transact(move |tx| life.running(tx, &started));
-                    written.await.map(|()| Refused::default())
-                }
-                Job::Batch(batch) => {
-                    let (entries, exited) = (Arc::clone(&batch.entries), batch.exited.clone());
-                    let write = store.transact(move |tx| {
-                        entries.write(tx)?;
-                        match &exited {
-                            Some(exited) => life.exited(tx, exited),
-                            None => Ok(()),
-                        }
-                    });
-                    match write.await {
-                        // One of them can never be written: the others are.
-                        Err(error) if is_of_content(&error) => {
-                            let entries = Arc::clone(&batch.entries);
-                            store.transact(move |tx| entries.write_each(tx)).await
-                        }
-                        result => result.map(|()| Refused::default()),
-                    }
-                }
-            };
-            (job, result)
-        }))
+        Some(Box::pin(write(self.store.clone(), self.life.clone(), job)))
     }
 
     fn take_note(&mut self, job: Job, result: Result<Refused, StateStoreError>) {
@@ -453,13 +416,6 @@ impl Recorder {
     /// Returns how many sessions lines named.
     pub(super) fn named_sessions(&self) -> usize {
         self.reader.sessions().len()
-    }
-}
-
-async fn finished(writing: &mut Option<Writing>) -> Written {
-    match writing {
-        Some(writing) => writing.await,
-        None => std::future::pending().await,
     }
 }
 

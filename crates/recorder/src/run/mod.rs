@@ -18,6 +18,7 @@ mod source;
 mod started;
 mod supervise;
 mod trouble;
+mod write;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
