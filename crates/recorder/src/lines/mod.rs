@@ -13,6 +13,8 @@ mod cuts;
 mod frames;
 mod screen;
 mod splitter;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use frames::last_frame;
 pub use splitter::Splitter;

@@ -1,5 +1,10 @@
 //! Whole screens, as editors and pagers draw them, among the lines of a terminal.
 
+use super::cuts::{boundary, without_begun_escape};
+use super::{Line, Stream};
+
+/// The most bytes of one piece of a screen.
+const PIECE_BYTES: usize = 64 * 1024;
 /// The modes in which a program has the screen for itself, and gives it back as it was (xterm's control sequences,
 /// "alternate screen buffer").
 const ALTERNATE: [&[u8]; 3] = [b"1049", b"1047", b"47"];
@@ -12,6 +17,17 @@ pub(super) struct Screens {
     is_on: bool,
     /// The beginning of a control sequence.
     held: Vec<u8>,
+    /// What has come of the present piece of a screen.
+    screen: Vec<u8>,
+    /// Pieces that are whole.
+    pieces: u64,
+}
+
+/// A stretch of a terminal's output.
+#[derive(Debug)]
+pub(super) enum Cut {
+    Lines(Vec<u8>),
+    Screen(Line),
 }
 
 /// What follows an escape character.
@@ -24,9 +40,88 @@ enum Sequence {
 }
 
 impl Screens {
+    pub(super) fn feed(&mut self, bytes: &[u8], read_at: i64) -> Vec<Cut> {
+        let mut cuts = Vec::new();
+        for (is_screen, piece) in self.cut(bytes) {
+            if is_screen {
+                self.screen.extend_from_slice(&piece);
+                self.emit(PIECE_BYTES, read_at, &mut cuts);
+            } else {
+                self.emit(1, read_at, &mut cuts);
+                cuts.push(Cut::Lines(piece));
+            }
+        }
+        if !self.is_on {
+            self.emit(1, read_at, &mut cuts);
+        }
+        cuts
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        !self.screen.is_empty()
+    }
+
+    pub(super) fn pieces(&self) -> u64 {
+        self.pieces
+    }
+
+    /// Returns what has come of the present piece.
+    pub(super) fn take(&mut self, read_at: i64) -> Vec<Line> {
+        let mut cuts = Vec::new();
+        self.emit(1, read_at, &mut cuts);
+        let screens = cuts.into_iter().filter_map(|cut| match cut {
+            Cut::Screen(line) => Some(line),
+            Cut::Lines(_) => None,
+        });
+        screens.collect()
+    }
+
+    /// Returns what is left when the stream ends.
+    pub(super) fn finish(&mut self, read_at: i64) -> Vec<Cut> {
+        let held = std::mem::take(&mut self.held);
+        let mut cuts = Vec::new();
+        if self.is_on {
+            self.screen.extend_from_slice(&held);
+        } else {
+            cuts.push(Cut::Lines(held));
+        }
+        self.emit(1, read_at, &mut cuts);
+        cuts
+    }
+
+    /// Hands out what has come of a screen while it has at least so many bytes.
+    fn emit(&mut self, least: usize, read_at: i64, out: &mut Vec<Cut>) {
+        while self.screen.len() >= least {
+            let piece = self.screen.get(..boundary(&self.screen, PIECE_BYTES));
+            let piece = piece.unwrap_or_default();
+            let whole =
+                std::str::from_utf8(piece).map_or(piece.len(), |text| match without_begun_escape(
+                    text,
+                )
+                .len()
+                {
+                    0 => text.len(),
+                    length => length,
+                });
+            let rest = self.screen.split_off(whole);
+            let bytes = std::mem::replace(&mut self.screen, rest);
+            self.pieces += 1;
+            out.push(Cut::Screen(Line {
+                stream: Stream::Screen,
+                number: self.pieces,
+                bytes,
+                part: None,
+                is_terminated: true,
+                is_interim: false,
+                frames: 0,
+                read_at,
+            }));
+        }
+    }
+
     /// Returns the bytes in pieces, and of each whether it is of a screen. The sequence that turns it on is, and so is the
     /// one that turns it off.
-    pub(super) fn cut(&mut self, bytes: &[u8]) -> Vec<(bool, Vec<u8>)> {
+    fn cut(&mut self, bytes: &[u8]) -> Vec<(bool, Vec<u8>)> {
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(bytes);
         let mut pieces = Vec::new();
@@ -53,16 +148,6 @@ impl Screens {
         pieces.push((self.is_on, held.split_off(begin.min(held.len()))));
         pieces.retain(|(_, piece)| !piece.is_empty());
         pieces
-    }
-
-    /// Returns whether the screen is on now.
-    pub(super) fn is_on(&self) -> bool {
-        self.is_on
-    }
-
-    /// Returns what was waited for in vain.
-    pub(super) fn finish(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
     }
 }
 
@@ -118,9 +203,8 @@ mod tests {
                 }
             }
         }
-        let rest = String::from_utf8(screens.finish()).unwrap();
-        if !rest.is_empty() {
-            pieces.push((screens.is_on(), rest));
+        if !screens.held.is_empty() {
+            pieces.push((screens.is_on, String::from_utf8(screens.held).unwrap()));
         }
         pieces
     }
