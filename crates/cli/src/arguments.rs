@@ -83,6 +83,9 @@ then terminated. A command that still runs --grace after SIGTERM, SIGHUP, a seco
 further one, is killed; so is what it has started: its process group or, in a terminal, all its descendants. Where the reader of this program's output goes away, the command's \
 pipe is closed as well, unless --keep-recording. Where the store is busy or full, the command and its output go on: what can't be written is kept in memory, up to --buffer, and tried again, until --timeout after the command's end. The exit code is 125 where anything is missing then.
 
+With --pty the command gets a terminal of its own: what it prints is one stream, recorded as events of the type terminal, and what it draws \
+on the whole screen as events of the type screen, which no search finds.
+
 A run that is killed (kill -9) may have passed on lines that were not written yet. With --strict a line is passed on only once it is on disk, and what has come of a line that isn't over (a prompt) once it is kept as an event marked `interim`, after 50 ms of quiet or one second; with --jsonl what may become an object is passed on when it is whole. While the store is busy or full nothing is passed on, and the command waits; --buffer counts only after its end. A line that is lost is not passed on.";
 
 #[derive(Debug, Parser)]
