@@ -58,6 +58,16 @@ impl Writing {
     }
 }
 
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // A test that failed leaves nobody behind, stopped or not.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
 /// What the parent says: this is set once it wants no more.
 fn until_the_parent_ends() -> Arc<AtomicBool> {
     let is_over = Arc::new(AtomicBool::new(false));
