@@ -293,6 +293,15 @@ pub(crate) struct EventRow {
 }
 
 impl EventRow {
+    pub(crate) fn decode_id(id: StoredText) -> Result<Uuid, StateStoreError> {
+        let id = id.key("events", "id")?;
+        let place = Place {
+            table: "events",
+            key: &id,
+        };
+        place.uuid("id")
+    }
+
     pub(crate) fn decode(self) -> Result<EventRecord, StateStoreError> {
         let id = self.id.key("events", "id")?;
         let place = Place {

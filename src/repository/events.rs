@@ -31,6 +31,28 @@ macro_rules! event_methods {
                     |_scope| id.to_string() => |table, id| table.find(id)
                 }
 
+                /// Returns the ids that are stored of those from `first` to `last`, both included, in their order: at most `rows`.
+                /// Nothing else of the events is read. Ids of version 7 are in the order of their making.
+                ///
+                /// # Errors
+                /// `InvalidInput` or `TooLarge` for no rows, or more than a page may have; `Corrupt` for an id that is none.
+                example [
+                    /// ```
+                    /// use descartes_state::uuid::Uuid;
+                    ///
+                    /// # descartes_state_testing::example(async |store| {
+                    /// # let event = descartes_state_testing::event("what happened");
+                    /// store.events().append(&event).await?;
+                    /// let ids = store.events().ids_between(&Uuid::nil(), &Uuid::max(), 10).await?;
+                    /// assert_eq!(ids, [event.id]);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                one fn ids_between(first: &Uuid, last: &Uuid, rows: u32) -> Vec<Uuid> {
+                    |_scope| (first.to_string(), last.to_string(), rows)
+                        => |table, (first, last, rows)| table.ids_between(first, last, *rows)
+                }
+
                 /// Returns a page of events, newest first unless the page asks for another order.
                 ///
                 /// # Errors

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use descartes_state::diesel::SqliteConnection;
+use descartes_state::uuid::Uuid;
 use descartes_state::{
     AgentFilter, AppendOptions, ChangeIf, EventFilter, ManualClock, PageRequest, Revision, SaveIf,
     Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore,
@@ -121,6 +122,7 @@ fn reads() -> Vec<Method> {
         "snapshots.list" => |store| store.snapshots().list(&SnapshotFilter::default(), &PageRequest::default()),
         "snapshots.count" => |store| store.snapshots().count(&SnapshotFilter::default()),
         "events.get" => |store| store.events().get(&numbered_event(1, "").id),
+        "events.ids_between" => |store| store.events().ids_between(&Uuid::nil(), &Uuid::max(), 10),
         "events.list" => |store| store.events().list(&EventFilter::default(), &PageRequest::default()),
         "events.count" => |store| store.events().count(&EventFilter::default()),
         "events.search_beginnings" => |store| store.events().search_beginnings("wo", &EventFilter::default(), &PageRequest::default()),

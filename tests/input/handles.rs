@@ -1,5 +1,6 @@
 //! The methods of the handles of the six aggregates, for the table.
 
+use descartes_state::uuid::Uuid;
 use descartes_state::{
     AgentFilter, AgentState, AppendOptions, Event, EventFilter, PageRequest, SaveIf, Session,
     SessionFilter, SessionStatus, SnapshotFilter, Task, TaskFilter, TransitionDraft,
@@ -159,6 +160,10 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
         (
             "events.list",
             bad!(Input "page", |store, id| store.events().list(&EventFilter::default(), &PageRequest::new(0))),
+        ),
+        (
+            "events.ids_between",
+            bad!(Input "page", |store, id| store.events().ids_between(&Uuid::nil(), &Uuid::max(), 0)),
         ),
         (
             "events.count",

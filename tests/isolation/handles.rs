@@ -3,7 +3,7 @@
 use descartes_state::uuid::Uuid;
 use descartes_state::{
     AgentFilter, AppendOptions, ChangeIf, Event, EventFilter, SaveIf, SessionFilter, SessionStatus,
-    SnapshotFilter, SnapshotOptions, TaskFilter, TaskStatus, TransitionFilter,
+    SnapshotFilter, SnapshotOptions, StateStoreError, TaskFilter, TaskStatus, TransitionFilter,
 };
 
 use super::table::Method::{self, Counts, Shows, Writes};
@@ -181,6 +181,14 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
         (
             "events.get",
             call!(Shows, |store, own| store.events().get(&FIRST)),
+        ),
+        (
+            "events.ids_between",
+            call!(Counts, |store, own| async {
+                let (events, last) = (store.events(), Uuid::max());
+                let ids = events.ids_between(&FIRST, &last, 100).await?;
+                Ok::<_, StateStoreError>(ids.len())
+            }),
         ),
         (
             "events.list",

@@ -184,6 +184,7 @@ async fn events(store: &SqliteStateStore, seen: &mut Examination) {
     let id = "00000000-0000-7000-8000-000000000007".parse().unwrap();
     plans! { seen:
         events.get(&id) => Nothing ["sqlite_autoindex_events_1"];
+        events.ids_between(&id, &Uuid::max(), 10) => Nothing ["sqlite_autoindex_events_1"];
         events.count(&all()) => Nothing [];
         events.count(&all().time(hours())) => Nothing ["events_by_time"];
         events.count(&of_session().time(hours())) => Nothing ["events_by_session_time"];

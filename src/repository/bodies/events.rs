@@ -3,6 +3,7 @@
 use std::convert::identity;
 
 use diesel::prelude::*;
+use uuid::Uuid;
 
 use super::context::TableContext;
 use super::dialect::{
@@ -14,7 +15,7 @@ use super::search::{self, Words, events_search};
 use crate::commit_notes::CommitNotes;
 use crate::condition::SaveIf;
 use crate::error::StateStoreError;
-use crate::models::{Event, EventFilter, EventRecord, EventRow, NewEvent, Scope};
+use crate::models::{Event, EventFilter, EventRecord, EventRow, NewEvent, Scope, StoredText};
 use crate::numbers::{Revision, Seq};
 use crate::page::{Page, PageRequest, SequenceBounds};
 use crate::schema::events;
@@ -162,6 +163,23 @@ impl<'t> EventTable<'t> {
             .optional()?
             .map(EventRow::decode)
             .transpose()
+    }
+
+    pub(crate) fn ids_between(
+        &mut self,
+        first: &str,
+        last: &str,
+        rows: u32,
+    ) -> Result<Vec<Uuid>, StateStoreError> {
+        PageRequest::new(rows).by_sequence(self.scope.limits.page_rows)?;
+        let ids: Vec<StoredText> = events::table
+            .filter(events::namespace.eq(self.scope.namespace.as_str()))
+            .filter(events::id.between(first, last))
+            .order(events::id)
+            .limit(i64::from(rows))
+            .select(events::id)
+            .load(self.connection)?;
+        ids.into_iter().map(EventRow::decode_id).collect()
     }
 
     fn find_words(

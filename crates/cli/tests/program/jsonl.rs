@@ -480,3 +480,30 @@ fn the_same_input_once_more_adds_nothing_and_moves_no_state_back() {
         6
     );
 }
+
+#[test]
+fn an_id_that_stood_for_something_else_in_an_earlier_input_is_marked() {
+    let place = Place::new();
+    let run = |line: &str| {
+        std::fs::write(place.path().join("input"), line).unwrap();
+        let arguments = [
+            "run", "--jsonl", "--json", "--name", "me", "--", "cat", "input",
+        ];
+        assert_eq!(place.run(&arguments).code, 0);
+    };
+    let marks = || -> Vec<bool> {
+        let events = place.items(&["events", "s"]);
+        let mark = |event: &Value| event["metadata"].get("other_content_of_id").is_some();
+        events.iter().map(mark).collect()
+    };
+    run("{\"session_id\":\"s\",\"id\":\"a\",\"content\":\"one\"}\n");
+    run("{\"session_id\":\"s\",\"id\":\"b\",\"content\":\"one\"}\n");
+    run("{\"session_id\":\"s\",\"id\":\"a\",\"content\":\"two\"}\n");
+    assert_eq!(marks(), [false, false, true]);
+    // Each of them once more, and equal ones more often than before.
+    run("{\"session_id\":\"s\",\"id\":\"a\",\"content\":\"two\"}\n");
+    run("{\"session_id\":\"s\",\"id\":\"b\",\"content\":\"one\"}\n");
+    assert_eq!(marks(), [false, false, true]);
+    run(&"{\"session_id\":\"s\",\"id\":\"b\",\"content\":\"one\"}\n".repeat(3));
+    assert_eq!(marks(), [false, false, true, false, false]);
+}

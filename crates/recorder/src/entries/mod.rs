@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod named;
 mod rows;
 
 use std::collections::{BTreeSet, HashMap};
@@ -33,6 +34,7 @@ use crate::lines::{Line, Stream, last_frame};
 use crate::object_text::ObjectText;
 use crate::states::LastStates;
 use crate::structured::{self, Structured};
+use named::{Named, id_of_named};
 pub use rows::Entries;
 pub(crate) use rows::{Refused, is_of_content};
 use rows::{Row, StateChange};
@@ -158,7 +160,7 @@ impl EntryReader {
             let name = [source.as_bytes(), place.as_bytes(), &line.bytes].join(&0);
             Uuid::new_v5(&NAMED_EVENTS, &name)
         });
-        entries.named.extend(id);
+        entries.named.extend(id.map(Named::by_content));
         let text = match String::from_utf8(line.bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -203,11 +205,8 @@ impl EntryReader {
         let said = Uuid::new_v5(&key, line.as_bytes());
         let is_other = *self.first.entry(key).or_insert(said) != said;
         let repeats = self.repeats.entry(said).or_default();
+        let id = id_of_named(key, said, *repeats);
         *repeats += 1;
-        let id = match *repeats {
-            1 => said,
-            more => Uuid::new_v5(&said, &more.to_be_bytes()),
-        };
         (id, is_other)
     }
 
@@ -235,12 +234,13 @@ impl EntryReader {
             metadata: Some(metadata.into_json()),
             // What is drawn on a whole screen is no text.
             is_searchable: stream != Stream::Screen.as_str(),
+            says_other: false,
         }
     }
 
     fn structured(
         &mut self,
-        mut parsed: Structured,
+        parsed: Structured,
         id: Option<Uuid>,
         stream: &str,
         text: String,
@@ -259,13 +259,12 @@ impl EntryReader {
             entries.run.clone_from(&self.session_id);
             entries.sessions.push(session);
         }
+        let mut says_other = false;
         let id = match &parsed.id {
             Some(name) => {
                 let (id, is_other) = self.named(&session_id, name, &text);
-                entries.named.push(id);
-                if is_other && let Some(metadata) = &mut parsed.metadata {
-                    metadata.push_mark("other_content_of_id");
-                }
+                entries.named.push(Named::by_sender(id));
+                says_other = is_other;
                 id
             }
             None => id.unwrap_or_else(new_id),
@@ -292,6 +291,7 @@ impl EntryReader {
             event,
             metadata,
             is_searchable: true,
+            says_other,
         });
     }
 

@@ -1,6 +1,6 @@
 //! The rows of one transaction, and how they are written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use descartes_state::error::ErrorKind;
@@ -10,7 +10,9 @@ use descartes_state::{
     AppendOptions, Event, Session, StateStoreError, Transaction, TransitionDraft,
 };
 
+use super::named::{Known, Named};
 use crate::agents::change_agent;
+use crate::object_text::ObjectText;
 use crate::sessions;
 use crate::states::Before;
 
@@ -23,7 +25,7 @@ pub struct Entries {
     pub(super) agents: Vec<String>,
     pub(super) events: Vec<Row>,
     /// Events whose ids are made of what they say, and that may be stored already.
-    pub(super) named: Vec<Uuid>,
+    pub(super) named: Vec<Named>,
     /// How many of the events are parts of lines that weren't over.
     pub(super) interim: usize,
     pub(super) transitions: Vec<StateChange>,
@@ -36,12 +38,26 @@ pub(super) struct Row {
     pub(super) metadata: Option<String>,
     /// Whether it is to be found by its words.
     pub(super) is_searchable: bool,
+    /// Whether its sender's id stood for something else before in this input.
+    pub(super) says_other: bool,
 }
 
+/// The key of an event's metadata that says that its sender's id stood for something else before.
+const OTHER_CONTENT: &str = "other_content_of_id";
+
 impl Row {
-    fn append(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
+    fn append(&self, tx: &mut Transaction<'_>, known: &Known) -> Result<(), StateStoreError> {
+        let says_other = self.says_other || known.says_other(&self.event.id);
+        let marked = match &self.metadata {
+            Some(metadata) if says_other => ObjectText::of(metadata),
+            _ => None,
+        };
+        let marked = marked.map(|mut metadata| {
+            metadata.push_mark(OTHER_CONTENT);
+            metadata.into_json()
+        });
         let mut options = AppendOptions::default().searchable(self.is_searchable);
-        if let Some(metadata) = &self.metadata {
+        if let Some(metadata) = marked.as_ref().or(self.metadata.as_ref()) {
             options = options.metadata_text(metadata);
         }
         tx.events().append_with(&self.event, options).map(drop)
@@ -102,9 +118,9 @@ impl Entries {
     /// The store's.
     pub fn write(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
         self.open(tx)?;
-        let known = self.known(tx)?;
-        for row in self.new_events(&known) {
-            row.append(tx)?;
+        let known = Known::look(tx, &self.named)?;
+        for (_, row) in self.new_events(&known) {
+            row.append(tx, &known)?;
         }
         for transition in self.new_transitions(&known) {
             transition.record(tx)?;
@@ -112,27 +128,15 @@ impl Entries {
         self.change_states(tx, &known)
     }
 
-    /// Returns the events that are stored already, from an earlier time that their input came.
-    fn known(&self, tx: &mut Transaction<'_>) -> Result<HashSet<Uuid>, StateStoreError> {
-        let mut known = HashSet::new();
-        for id in &self.named {
-            if tx.events().get(id)?.is_some() {
-                known.insert(*id);
-            }
-        }
-        Ok(known)
+    fn new_events<'e>(&'e self, known: &Known) -> impl Iterator<Item = (usize, &'e Row)> {
+        let rows = self.events.iter().enumerate();
+        rows.filter(|(_, row)| !known.is_stored(&row.event.id))
     }
 
-    fn new_events(&self, known: &HashSet<Uuid>) -> impl Iterator<Item = &Row> {
-        self.events
-            .iter()
-            .filter(|row| !known.contains(&row.event.id))
-    }
-
-    fn new_transitions(&self, known: &HashSet<Uuid>) -> impl Iterator<Item = &StateChange> {
+    fn new_transitions(&self, known: &Known) -> impl Iterator<Item = &StateChange> {
         self.transitions
             .iter()
-            .filter(|transition| !known.contains(&transition.event_id))
+            .filter(|transition| !known.is_stored(&transition.event_id))
     }
 
     /// Writes each that can be written, and counts the others.
@@ -142,12 +146,9 @@ impl Entries {
     pub(crate) fn write_each(&self, tx: &mut Transaction<'_>) -> Result<Refused, StateStoreError> {
         let mut refused = Refused::default();
         self.open(tx)?;
-        let known = self.known(tx)?;
-        for (place, row) in self.events.iter().enumerate() {
-            if known.contains(&row.event.id) {
-                continue;
-            }
-            if let Err(error) = row.append(tx) {
+        let known = Known::look(tx, &self.named)?;
+        for (place, row) in self.new_events(&known) {
+            if let Err(error) = row.append(tx, &known) {
                 refused.events.push(place);
                 refused.note(error)?;
             }
@@ -177,7 +178,7 @@ impl Entries {
     fn change_states(
         &self,
         tx: &mut Transaction<'_>,
-        known: &HashSet<Uuid>,
+        known: &Known,
     ) -> Result<(), StateStoreError> {
         let states: HashMap<&str, &Arc<str>> = self
             .new_transitions(known)
