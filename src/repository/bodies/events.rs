@@ -172,13 +172,13 @@ impl<'t> EventTable<'t> {
         rows: u32,
     ) -> Result<Vec<Uuid>, StateStoreError> {
         PageRequest::new(rows).by_sequence(self.scope.limits.page_rows)?;
-        let ids: Vec<StoredText> = events::table
+        let ids = events::table
             .filter(events::namespace.eq(self.scope.namespace.as_str()))
             .filter(events::id.between(first, last))
             .order(events::id)
             .limit(i64::from(rows))
-            .select(events::id)
-            .load(self.connection)?;
+            .select(events::id);
+        let ids: Vec<StoredText> = prepared!(ids).load(self.connection)?;
         ids.into_iter().map(EventRow::decode_id).collect()
     }
 

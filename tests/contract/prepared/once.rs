@@ -118,6 +118,9 @@ async fn write_everything(store: &SqliteStateStore, round: u128) {
         numbered_event(2_000 + round, "two"),
     ];
     store.events().append_all(&batch).await.unwrap();
+    let id = numbered_event(round, "").id;
+    let known = store.transact(move |tx| tx.events().ids_between(&id, &id, 1));
+    assert_eq!(known.await.unwrap(), [id]);
 }
 
 #[tokio::test]
