@@ -30,6 +30,10 @@ pub(super) fn create_directories(path: &Path) -> io::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    // A link that leads nowhere: what could be made there isn't what its name says.
+    if missing.iter().any(|directory| directory.is_symlink()) {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

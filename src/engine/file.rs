@@ -86,9 +86,10 @@ impl DatabaseFile {
         };
         if mode == OpenMode::Create {
             create_directories(parent).map_err(|error| {
-                // A link that leads nowhere, or in a circle, is a name that is taken.
-                let error = parent.canonicalize().err().unwrap_or(error);
-                cannot_open(parent, error)
+                // To who makes a directory, a link that leads in a circle is only a name that is taken.
+                let found = parent.canonicalize().err();
+                let found = found.filter(|found| found.kind() != io::ErrorKind::NotFound);
+                cannot_open(parent, found.unwrap_or(error))
             })?;
         }
         let path = parent

@@ -136,7 +136,9 @@ impl fmt::Display for DatabaseError {
             DatabaseFailure::PermissionDenied => {
                 " (check the permissions of the file and of the directories above it)"
             }
-            DatabaseFailure::NotADirectory => " (a part of the path is a file)",
+            DatabaseFailure::NotADirectory => {
+                " (a part of the path is a file, or a link that leads nowhere)"
+            }
             DatabaseFailure::NameTooLong => " (choose a shorter path)",
             _ => "",
         };

@@ -118,6 +118,13 @@ fn what_the_system_says_of_a_path_is_said_by_its_name() {
             assert!(!done.stderr.contains("makes one"), "{}", done.stderr);
         }
     }
+    std::os::unix::fs::symlink("nowhere", place.path().join("dangling")).unwrap();
+    let done = place.run(&["--db", "dangling/x.db", "run", "--", "true"]);
+    assert_eq!(done.code, 125, "{done:?}");
+    assert!(
+        done.stderr.contains("a link that leads nowhere"),
+        "{done:?}"
+    );
     let names: Vec<_> = fs::read_dir(place.path()).unwrap().collect();
-    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(names.len(), 3, "{names:?}");
 }
