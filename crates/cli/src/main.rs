@@ -27,12 +27,36 @@ fn main() -> ExitCode {
     };
     let output = Output::new(arguments.common.json, arguments.common.full);
     match start(&arguments, &output) {
-        Ok(code) => ExitCode::from(code),
+        Ok(Exit { code, signal }) => {
+            if let Some(signal) = signal {
+                helper::end_by(signal);
+            }
+            ExitCode::from(code)
+        }
         Err(failure) => output.failure(&failure),
     }
 }
 
-fn start(arguments: &Arguments, output: &Output) -> Result<u8, Failure> {
+/// How the program ends: with a code, or by a signal that is as good as one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exit {
+    code: u8,
+    signal: Option<i32>,
+}
+
+impl Exit {
+    pub(crate) fn by(self, signal: Option<i32>) -> Self {
+        Self { signal, ..self }
+    }
+}
+
+impl From<u8> for Exit {
+    fn from(code: u8) -> Self {
+        Self { code, signal: None }
+    }
+}
+
+fn start(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
     output::trace_where_asked()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let result = runtime.block_on(verbs::perform(arguments, output));

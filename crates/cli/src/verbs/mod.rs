@@ -10,6 +10,7 @@ mod snapshots;
 
 use descartes_state::{OpenMode, PageRequest, SqliteStateStore, StoreOptions, page::Order};
 
+use crate::Exit;
 use crate::arguments::{
     self, AgentsVerb, Arguments, Common, MigrateVerb, SearchArguments, SearchVerb, SessionsVerb,
     SnapshotsVerb, TasksVerb, Verb,
@@ -17,12 +18,12 @@ use crate::arguments::{
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
-/// Does what the arguments ask for; returns the exit code.
-pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<u8, Failure> {
+/// Does what the arguments ask for.
+pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
     let common = &arguments.common;
     match &arguments.verb {
         Verb::Run(wanted) => return run::run(common, wanted, *output).await,
-        Verb::Migrate(MigrateVerb::Run) => return migrate::run(common, *output).await,
+        Verb::Migrate(MigrateVerb::Run) => return Ok(migrate::run(common, *output).await?.into()),
         _ => {}
     }
     let options = options(common, OpenMode::Existing).allow_network(is_reading(&arguments.verb));
@@ -35,7 +36,7 @@ pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<u8
     };
     show(&arguments.verb, &view).await?;
     // What was written is on disk. Closing would also move the log into the file, and so wait for whoever writes.
-    Ok(0)
+    Ok(Exit::from(0))
 }
 
 /// What every verb but `run` works with.

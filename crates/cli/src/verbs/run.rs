@@ -12,16 +12,17 @@ use descartes_state_recorder::run::{
 use descartes_state_recorder::sweep::sweep;
 
 use super::open;
+use crate::Exit;
 use crate::arguments::{Common, RunArguments};
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
-/// Runs the command to its end; returns the exit code.
+/// Runs the command to its end.
 pub(super) async fn run(
     common: &Common,
     wanted: &RunArguments,
     output: Output,
-) -> Result<u8, Failure> {
+) -> Result<Exit, Failure> {
     let options = options(wanted, common.timeout)?;
     let mut signals = Signals::listen()?;
     let run = tokio::select! {
@@ -30,7 +31,7 @@ pub(super) async fn run(
         caught = until_asked_to_end(&mut signals) => {
             let message = format!("{} before the command was started", caught.name);
             output.complain(&Failure::new(Kind::Other, message));
-            return Ok(128 + caught.number);
+            return Ok((128 + caught.number).into());
         }
     };
     let told = if wanted.pty {
@@ -42,20 +43,21 @@ pub(super) async fn run(
     match run.record(signals, notify).await {
         Ok(report) => {
             show(&report, output, &common.db, wanted.pty);
-            Ok(if report.is_complete() {
-                report.code()
-            } else {
-                Kind::Recording.code()
-            })
+            let mut exit = Exit::from(Kind::Recording.code());
+            if report.is_complete() {
+                exit = report.code().into();
+                exit = exit.by(report.key_signal);
+            }
+            Ok(exit)
         }
         // It was told when it happened.
         Err(RecordError::NotStarted {
             is_recorded: false, ..
-        }) => Ok(Kind::Recording.code()),
+        }) => Ok(Kind::Recording.code().into()),
         Err(RecordError::Interrupted(caught)) => {
             let error = RecordError::Interrupted(caught);
             output.complain(&Failure::new(Kind::Recording, error.to_string()));
-            Ok(128 + caught.number)
+            Ok((128 + caught.number).into())
         }
         Err(error) => Err(error.into()),
     }

@@ -166,3 +166,39 @@ fn a_ctrl_c_in_a_terminal_reaches_the_command_once_and_starts_no_grace() {
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(text(&place.session(), "status"), "terminated");
 }
+
+#[test]
+fn two_requests_that_come_together_are_one() {
+    let place = Place::new();
+    let script = "trap 'echo heard; sleep 0.3; echo cleaned; exit 3' TERM; echo ready; \
+                  while :; do sleep 0.01; done";
+    let running = ready(&place, &["--grace", "100000"], script);
+    // As timeout(1) does: the process, and then its group.
+    running.signal(Signal::TERM);
+    running.signal(Signal::TERM);
+    let done = running.done();
+    assert_eq!(done.text(), "ready\nheard\ncleaned\n", "{done:?}");
+    assert_eq!(done.code, 3, "{done:?}");
+}
+
+#[test]
+fn one_ctrl_c_ends_a_loop_of_a_shell_around_runs() {
+    let place = Place::new();
+    let line = format!(
+        "bash -c 'while :; do {} run -- sh -c \"echo go; sleep 100\"; done'",
+        crate::support::PROGRAM
+    );
+    let Some(mut running) = crate::support::shell_in_a_terminal(&place, &line) else {
+        return;
+    };
+    running.wait_for_end_of_stdout("go\r\n");
+    running.write("\x03");
+    let done = running.done();
+    assert_eq!(
+        String::from_utf8_lossy(&done.stdout)
+            .matches("go\r\n")
+            .count(),
+        1
+    );
+    assert_eq!(text(&place.session(), "status"), "terminated");
+}

@@ -147,6 +147,63 @@ fn input_from_a_pipe_is_read_to_its_end_and_not_seen_twice() {
 }
 
 #[test]
+fn the_end_of_input_is_heard_by_each_who_reads_by_lines_or_by_keys() {
+    let place = Place::new();
+    let script = "cat; cat; stty raw; head -c 1 | od -An -tx1; stty sane; cat; echo end";
+    let mut running = place.start(&["run", "--pty", "--", "sh", "-c", script]);
+    running.write("one\n");
+    let done = running.done();
+    let shown: Vec<&str> = done.text().split_whitespace().collect();
+    assert_eq!(shown, ["one", "04", "end"], "{done:?}");
+}
+
+#[test]
+fn keys_stay_another_programs_where_the_output_goes_to_it() {
+    let place = Place::new();
+    let line = format!(
+        "stty -g > before; {PROGRAM} run --pty -- sh -c 'stty -g > own; echo one' | \
+         sh -c 'cat; stty -g < /dev/tty > between; read x < /dev/tty; echo got $x'; stty -g > after"
+    );
+    let Some(mut running) = shell_in_a_terminal(&place, &line) else {
+        return;
+    };
+    running.wait_for_stdout_to_hold("one");
+    running.write("key\n");
+    let done = running.done();
+    assert!(
+        String::from_utf8_lossy(&done.stdout).contains("got key\r\n"),
+        "{done:?}"
+    );
+    let modes = |name: &str| lines(&place.path().join(name));
+    assert_eq!(modes("between"), modes("before"));
+    assert_eq!(modes("after"), modes("before"));
+}
+
+#[test]
+fn what_is_typed_after_the_command_is_gone_is_not_taken() {
+    let place = Place::new();
+    let line = format!(
+        "{PROGRAM} run --pty --linger 2 -- sh -c 'sleep 600 & echo $! > pid; echo gone'; read x; echo got $x"
+    );
+    let Some(mut running) = shell_in_a_terminal(&place, &line) else {
+        return;
+    };
+    running.wait_for_stdout_to_hold("gone\r\n");
+    eventually(|| {
+        let history = place.items(&["history", "sh"]);
+        let is_exit = |transition: &Value| transition["reason"] == "exit code 0";
+        history.iter().any(is_exit).then_some(())
+    });
+    running.write("typed\n");
+    let done = running.done();
+    end(&words(&place, "pid")[0]);
+    assert!(
+        String::from_utf8_lossy(&done.stdout).contains("got typed\r\n"),
+        "{done:?}"
+    );
+}
+
+#[test]
 fn what_goes_on_in_the_background_is_not_hung_up() {
     let place = Place::new();
     // One that writes to the terminal, in the command's own group; what it gets for that stands in a file.

@@ -29,6 +29,8 @@ pub(super) struct Ended {
     pub(super) reason: String,
     pub(super) exit_code: Option<i32>,
     pub(super) signal: Option<i32>,
+    /// The same, where a person typed it.
+    pub(super) key_signal: Option<i32>,
     /// When, in Unix seconds.
     pub(super) at: i64,
 }
@@ -55,8 +57,15 @@ impl Ended {
             },
             exit_code: exit.code,
             signal: exit.signal,
+            key_signal: None,
             at: SystemClock::default().now_seconds(),
         }
+    }
+
+    /// Notes the signal that was typed, if it is the one that ended the command.
+    pub(super) fn by_key(mut self, signal: Option<i32>) -> Self {
+        self.key_signal = signal.filter(|signal| self.signal == Some(*signal));
+        self
     }
 
     /// Records that the command never ran.
@@ -66,6 +75,7 @@ impl Ended {
             reason,
             exit_code: None,
             signal: None,
+            key_signal: None,
             at: SystemClock::default().now_seconds(),
         }
     }

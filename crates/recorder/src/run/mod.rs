@@ -321,6 +321,7 @@ impl Run {
             reason: ended.reason,
             exit_code: ended.exit_code,
             signal: ended.signal,
+            key_signal: ended.key_signal,
             stdout: stdout.map_or_else(StreamReport::default, StreamReport::from),
             stderr: stderr.map_or_else(StreamReport::default, StreamReport::from),
             snapshot_id,
@@ -395,12 +396,21 @@ async fn follow(
     let end = supervise(runner, started, watch).await?;
     // A signal from here on isn't the command's end.
     let asked = watch.interrupted.map(|caught| caught.name);
-    let ended = Ended::new(end, asked.or_else(|| started.terminal.typed_end(end)));
+    let typed = started.terminal.typed_end(end);
+    let key = watch.interrupted.filter(|caught| caught.is_from_terminal);
+    let key = key.map(|caught| i32::from(caught.number));
+    let ended =
+        Ended::new(end, asked.or(typed)).by_key(key.or(end.signal.filter(|_| typed.is_some())));
     // The recorder goes only where it has panicked.
     let _told = exit.send(ended.clone());
-    let (streams, left) = drain(pumps, &stop, watch, options.linger).await?;
-    let terminal = started.terminal.path();
-    let held_by = leftover::leave(left, terminal, options.helper.as_deref());
+    let terminal = started.terminal.end_typing();
+    // Who ends the command wants its end, and not what it has left to say.
+    let linger = match watch.is_ending() {
+        true => Some(Duration::ZERO),
+        false => options.linger,
+    };
+    let (streams, left) = drain(pumps, &stop, watch, linger).await?;
+    let held_by = leftover::leave(left, terminal.as_deref(), options.helper.as_deref());
     if !held_by.is_empty() {
         notify(&Notice::HeldOpen {
             by: held_by.clone(),

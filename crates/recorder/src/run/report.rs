@@ -142,6 +142,11 @@ pub struct Report {
     pub exit_code: Option<i32>,
     /// The signal that ended it, if one did.
     pub signal: Option<i32>,
+    /// The same, where a person typed it (ctrl-c). Who recorded the command ends by it too ([`helper::end_by`]), or a shell's
+    /// loop around it would go on.
+    ///
+    /// [`helper::end_by`]: crate::helper::end_by
+    pub key_signal: Option<i32>,
     /// What became of its standard output.
     pub stdout: StreamReport,
     /// What became of its standard error.

@@ -149,6 +149,11 @@ mod platform {
             .unwrap_or(0)
     }
 
+    /// Returns whether a signal of this number asks a program to end.
+    pub(in crate::run) fn asks_to_end(number: i32) -> bool {
+        [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(&number)
+    }
+
     /// Stops this process, until it is continued. Returns false where nobody is there who would do that: no shell.
     pub(in crate::run) fn stop_self() -> bool {
         if has_no_shell() {
@@ -202,6 +207,10 @@ mod platform {
         }
     }
 
+    pub(in crate::run) fn asks_to_end(_number: i32) -> bool {
+        false
+    }
+
     pub(in crate::run) fn stop_self() -> bool {
         false
     }
@@ -210,4 +219,4 @@ mod platform {
 pub use platform::Signals;
 #[cfg(unix)]
 pub(super) use platform::stop_group;
-pub(super) use platform::stop_self;
+pub(super) use platform::{asks_to_end, stop_self};

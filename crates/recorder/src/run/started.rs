@@ -1,6 +1,6 @@
 //! The command's start: with pipes, or at a terminal of its own.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use descartes_state::runner::{Input, Output, Reach};
 use descartes_state::uuid::Uuid;
@@ -87,7 +87,7 @@ async fn at_a_terminal(
         let reason = "a terminal needs RunOptions::helper, the program that leads its session";
         refused(std::io::Error::other(reason))
     })?;
-    let (terminal, screen) = terminal::Terminal::open().map_err(refused)?;
+    let (mut terminal, screen) = terminal::Terminal::open().map_err(refused)?;
     let leader = AgentCommand::new(helper)
         .arg(LEAD_SESSION)
         .arg(terminal.path())
@@ -95,6 +95,7 @@ async fn at_a_terminal(
     let agent = runner.spawn(labelled(leader, options, reach)).await?;
     let mut reports = Reports::new(runner.take_output(&agent.id)?.stdout);
     let pid = reports.started(program.clone()).await?;
+    terminal.begin_typing().map_err(refused)?;
     Ok(Started {
         id: agent.id,
         pid: Some(pid),
@@ -141,8 +142,10 @@ impl Terminal {
         self.own.is_some()
     }
 
-    pub(super) fn path(&self) -> Option<&Path> {
-        self.own.as_ref().map(|(terminal, _)| terminal.path())
+    /// Ends the typing, and gives this program's own terminal back: the command is gone. Returns the path of its own.
+    pub(super) fn end_typing(&mut self) -> Option<PathBuf> {
+        let (terminal, _) = self.own.take()?;
+        Some(terminal.path().to_owned())
     }
 
     /// Returns which key ended the command: a signal that is typed comes from its own terminal, and not through us.
@@ -202,7 +205,7 @@ impl Terminal {
         false
     }
 
-    pub(super) fn path(&self) -> Option<&Path> {
+    pub(super) fn end_typing(&mut self) -> Option<PathBuf> {
         None
     }
 

@@ -1,28 +1,42 @@
 //! The command's end, and what signals to this program do to it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use descartes_state::uuid::Uuid;
 use descartes_state::{AgentExit, AgentSignal, LocalProcessRunner};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Notify;
 use super::pump::Pumped;
 use super::report::{Notice, RecordError};
-use super::signals::{Caught, Signals, stop_self};
+use super::signals::{Caught, Signals, asks_to_end, stop_self};
 use super::source::Source;
 use super::started::Started;
 use crate::lines::Stream;
+
+/// Signals that come so soon after another are the same request: whoever ends a process and then its group (timeout(1)) asks
+/// twice, and so do a terminal that is closed and its shell.
+const TOGETHER: Duration = Duration::from_millis(30);
+/// A terminal that is closed hangs up, and then its shell does, within this time.
+const HANGING_UP: Duration = Duration::from_secs(1);
+/// How long the signal is waited for of which the command has ended.
+const ITS_SIGNAL: Duration = Duration::from_millis(50);
 
 /// Signals to this program, and what they have come to.
 pub(super) struct Watch {
     signals: Signals,
     notify: Notify,
+    /// One that asks to end, and until when others are taken for the same.
+    gathering: Option<(Caught, Instant)>,
+    /// Those that ask for something else.
+    others: VecDeque<Caught>,
     /// The first signal that asked to end.
     pub(super) interrupted: Option<Caught>,
-    /// Whether the command has been asked to end, and has its grace.
-    is_ending: bool,
+    /// Since when the command has been asked to end, and has its grace.
+    ending_since: Option<Instant>,
 }
 
 impl Watch {
@@ -30,9 +44,79 @@ impl Watch {
         Self {
             signals,
             notify,
+            gathering: None,
+            others: VecDeque::new(),
             interrupted: None,
-            is_ending: false,
+            ending_since: None,
         }
+    }
+
+    /// Returns the next signal, and one for those that come together. Nothing is lost if the future is dropped.
+    async fn next(&mut self) -> Caught {
+        loop {
+            if let Some(other) = self.others.pop_front() {
+                return other;
+            }
+            let Some((first, until)) = self.gathering else {
+                let caught = self.signals.next().await;
+                self.add(caught);
+                continue;
+            };
+            tokio::select! {
+                biased;
+                caught = self.signals.next() => self.add(caught),
+                () = sleep_until(until) => {
+                    self.gathering = None;
+                    return first;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, caught: Caught) {
+        if !caught.asks_to_end() {
+            return self.others.push_back(caught);
+        }
+        match &mut self.gathering {
+            Some((first, _)) if first.signal == caught.signal => {
+                first.is_from_terminal |= caught.is_from_terminal;
+            }
+            Some(_) => {}
+            None => self.gathering = Some((caught, Instant::now() + TOGETHER)),
+        }
+    }
+
+    /// Takes note of the signal of which the command has ended, where it is on its way to us still.
+    async fn note_end(&mut self, exit: AgentExit) {
+        if self.interrupted.is_some() {
+            return;
+        }
+        let patience = if exit.signal.is_some_and(asks_to_end) {
+            ITS_SIGNAL
+        } else {
+            Duration::ZERO
+        };
+        if self.gathering.is_none()
+            && let Ok(caught) = timeout(patience, self.signals.next()).await
+        {
+            self.add(caught);
+        }
+        if let Some((caught, _)) = self.gathering.take() {
+            self.interrupted = Some(caught);
+        }
+    }
+
+    /// Returns whether a signal is one more of the same hanging up, and no impatience.
+    fn is_repeated(&self, caught: Caught) -> bool {
+        let is_hangup = |caught: Caught| caught.signal == AgentSignal::Hangup;
+        let since = self.ending_since.filter(|_| is_hangup(caught));
+        self.interrupted.is_some_and(is_hangup)
+            && since.is_some_and(|since| since.elapsed() < HANGING_UP)
+    }
+
+    /// Returns whether the command has been asked to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending_since.is_some()
     }
 
     /// Returns whether a signal begins the end of the command, or a grace is over with it. A person's first ctrl-c is
@@ -41,7 +125,7 @@ impl Watch {
         let is_first = self.interrupted.is_none();
         let is_typed = caught.is_from_terminal && caught.signal == AgentSignal::Interrupt;
         let is_patient = is_typed && is_first || caught.signal == AgentSignal::Quit;
-        caught.asks_to_end() && (self.is_ending || !is_patient)
+        caught.asks_to_end() && (self.is_ending() || !is_patient)
     }
 
     /// Waits for something while signals are heard: the second that asks to end ends the waiting.
@@ -57,8 +141,8 @@ impl Watch {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(done),
-                caught = self.signals.next() => {
-                    if !caught.asks_to_end() {
+                caught = self.next() => {
+                    if !caught.asks_to_end() || self.is_repeated(caught) {
                         continue;
                     }
                     if self.interrupted.is_some() {
@@ -82,8 +166,12 @@ pub(super) async fn supervise(
     loop {
         let caught = tokio::select! {
             biased;
-            exit = runner.wait(id) => return exit.map_err(RecordError::NotWatched),
-            caught = watch.signals.next() => caught,
+            exit = runner.wait(id) => {
+                let exit = exit.map_err(RecordError::NotWatched)?;
+                watch.note_end(exit).await;
+                return Ok(exit);
+            }
+            caught = watch.next() => caught,
             () = command.terminal.stopped() => {
                 // Wherever it stopped, `fg` wakes it.
                 command.terminal.stop_with();
@@ -95,13 +183,14 @@ pub(super) async fn supervise(
         let has_got = caught.is_from_terminal && !command.terminal.is_own();
         let signal = (!has_got).then_some(caught.signal);
         let done = if watch.is_an_ending(caught) {
-            let signal = if watch.is_ending {
-                Some(AgentSignal::Kill)
-            } else {
-                signal
-            };
-            watch.is_ending = true;
-            runner.ask_to_end(id, signal)
+            match watch.ending_since {
+                Some(_) if watch.is_repeated(caught) => Ok(()),
+                Some(_) => runner.ask_to_end(id, Some(AgentSignal::Kill)),
+                None => {
+                    watch.ending_since = Some(Instant::now());
+                    runner.ask_to_end(id, signal)
+                }
+            }
         } else {
             signal.map_or(Ok(()), |signal| runner.signal(id, signal))
         };
@@ -110,7 +199,7 @@ pub(super) async fn supervise(
         }
         if let Err(error) = done {
             // It changed to another user: all that is left is to record it on.
-            watch.is_ending = false;
+            watch.ending_since = None;
             (watch.notify)(&Notice::NotSignalled(error));
         }
         if caught.signal == AgentSignal::Stop {
@@ -171,9 +260,9 @@ pub(super) async fn drain(
             () = &mut lingered, if *stop.borrow() == Stop::Nothing => {
                 stop.send_replace(Stop::Reading);
             }
-            caught = watch.signals.next() => {
+            caught = watch.next() => {
                 // The command is gone; there is nobody to pass a signal on to.
-                if !caught.asks_to_end() {
+                if !caught.asks_to_end() || watch.is_repeated(caught) {
                     continue;
                 }
                 if *stop.borrow() == Stop::Passing {

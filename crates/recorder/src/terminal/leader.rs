@@ -15,12 +15,12 @@ use std::thread;
 use descartes_state::AgentSignal;
 use nix::sys::signal::{SigSet, Signal as Blocked};
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, ioctl_tiocsctty,
-    kill_process, kill_process_group, setrlimit, setsid, waitid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, ioctl_tiocsctty, kill_process,
+    kill_process_group, setsid, waitid, waitpid,
 };
 use rustix::termios::tcsetpgrp;
 
-use crate::helper::HOLD_GROUP;
+use crate::helper::{HOLD_GROUP, end_by};
 use crate::run::{Caught, Signals};
 
 /// Leads a session at a terminal and runs a command in it. The first argument is the terminal's path, the others are the
@@ -191,13 +191,7 @@ fn hand_over(terminal: &File) -> io::Result<()> {
 /// Ends as the command has, by a signal too.
 fn end_like(status: WaitStatus) -> ExitCode {
     if let Some(signal) = status.terminating_signal() {
-        let no_core = Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        };
-        // The command's own is enough.
-        let _limited = setrlimit(Resource::Core, no_core);
-        let _ended = signal_hook::low_level::emulate_default_handler(signal);
+        end_by(signal);
         return ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX));
     }
     let code = status.exit_status().unwrap_or(1);

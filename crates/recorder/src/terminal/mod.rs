@@ -39,7 +39,7 @@ pub(crate) struct Terminal {
     /// It ends with the reader of what the command prints: nobody else keeps it open.
     master: Weak<OwnedFd>,
     /// Dropped, it ends the typing.
-    _typing: OwnedFd,
+    typing: Option<OwnedFd>,
     resizing: AbortHandle,
 }
 
@@ -68,8 +68,6 @@ impl Terminal {
 
         let reading = rustix::io::fcntl_dupfd_cloexec(&master, 0)?;
         let master = Arc::new(master);
-        let (typing, stop) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-            .map(|(stop, typing)| (typing, stop))?;
         let resizing = tokio::spawn(resize(
             signal(SignalKind::window_change())?,
             Arc::downgrade(&master),
@@ -78,19 +76,36 @@ impl Terminal {
             path,
             own: Arc::clone(&own),
             master: Arc::downgrade(&master),
-            _typing: typing,
+            typing: None,
             resizing: resizing.abort_handle(),
         };
-        let typed_into = Arc::downgrade(&master);
-        thread::Builder::new()
-            .name("typing".into())
-            .spawn(move || typing::pass_on(&own, &typed_into, &stop))?;
+        // Before the command prints: what its terminal makes of that is to be made nothing else of.
+        terminal.own.enter();
         let screen = Screen {
             // It is no pipe, but as good as one to whoever waits for bytes.
             from: pipe::Receiver::from_owned_fd_unchecked(reading)?,
             _master: master,
         };
         Ok((terminal, screen))
+    }
+
+    /// Begins to pass on what is typed, once somebody has the terminal open: a terminal that was open and is no more looks hung
+    /// up.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn begin_typing(&mut self) -> io::Result<()> {
+        let (stop, typing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let (own, master, path) = (
+            Arc::clone(&self.own),
+            self.master.clone(),
+            self.path.clone(),
+        );
+        thread::Builder::new()
+            .name("typing".into())
+            .spawn(move || typing::pass_on(&own, &master, &path, &stop))?;
+        self.typing = Some(typing);
+        Ok(())
     }
 
     /// Returns the path under which processes open it.
@@ -119,6 +134,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         self.resizing.abort();
+        drop(self.typing.take());
         self.own.close();
     }
 }

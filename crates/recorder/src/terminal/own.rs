@@ -15,6 +15,8 @@ use super::is_foreground;
 pub(super) struct OwnTerminal {
     stdin: Stdin,
     is_terminal: bool,
+    /// Whether standard output is a terminal too.
+    is_shown: bool,
     raw: Mutex<Raw>,
 }
 
@@ -32,6 +34,7 @@ impl OwnTerminal {
         let stdin = io::stdin();
         Self {
             is_terminal: isatty(&stdin),
+            is_shown: isatty(io::stdout()),
             stdin,
             raw: Mutex::new(Raw::No),
         }
@@ -49,9 +52,10 @@ impl OwnTerminal {
         matches!(*self.lock(), Raw::Yes(_))
     }
 
-    /// Returns its settings, where it is one.
+    /// Returns its settings, where it is one and they are meant for this program: a shell edits its lines with others.
     pub(super) fn modes(&self) -> Option<Termios> {
-        self.is_terminal.then(|| tcgetattr(&self.stdin).ok())?
+        let is_ours = self.is_terminal && is_foreground(&self.stdin);
+        is_ours.then(|| tcgetattr(&self.stdin).ok())?
     }
 
     /// Returns the size of whichever of the three standard streams is a terminal.
@@ -68,15 +72,16 @@ impl OwnTerminal {
             .unwrap_or(standard)
     }
 
-    /// Returns whether reading is ours: it would stop a program in the background of its terminal.
+    /// Returns whether reading is ours. It would stop a program in the background of its terminal; and where the output goes
+    /// to another program, a pager for one, that may read the keys.
     pub(super) fn is_readable(&self) -> bool {
-        !self.is_terminal || is_foreground(&self.stdin)
+        !self.is_terminal || self.is_shown && is_foreground(&self.stdin)
     }
 
-    /// Makes it raw, if it is a terminal and this program in its foreground.
+    /// Makes it raw, if it is a terminal, and its keys are ours.
     pub(super) fn enter(&self) {
         let mut raw = self.lock();
-        if !matches!(*raw, Raw::No) || !self.is_terminal || !is_foreground(&self.stdin) {
+        if !matches!(*raw, Raw::No) || !self.is_terminal || !self.is_readable() {
             return;
         }
         let Ok(before) = tcgetattr(&self.stdin) else {

@@ -1,21 +1,25 @@
 //! What is typed, on its way to the command's terminal.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Weak;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{LocalModes, SpecialCodeIndex, tcgetattr};
 
 use super::own::OwnTerminal;
 
+/// How often it is looked whether somebody else reads, once the input has ended.
+const END_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether this program has come into the foreground.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Passes on what is typed, or piped in, until that ends, the terminal goes, or `stop` is closed. It reads nothing that
 /// the command's terminal is no longer there for.
-pub(super) fn pass_on(own: &OwnTerminal, master: &Weak<OwnedFd>, stop: &OwnedFd) {
+pub(super) fn pass_on(own: &OwnTerminal, master: &Weak<OwnedFd>, path: &Path, stop: &OwnedFd) {
     let mut buffer = vec![0; 4096];
     let mut ends_with_line = true;
     while wait_for_input(own, stop) {
@@ -31,9 +35,7 @@ pub(super) fn pass_on(own: &OwnTerminal, master: &Weak<OwnedFd>, stop: &OwnedFd)
             return;
         }
     }
-    if let Some(end) = end_of_input(master, ends_with_line) {
-        write(master, &end, stop);
-    }
+    say_the_end(master, path, stop, ends_with_line);
 }
 
 /// Waits until something can be read; returns false where it is to stop.
@@ -88,11 +90,43 @@ fn write(master: &Weak<OwnedFd>, mut bytes: &[u8], stop: &OwnedFd) -> bool {
     true
 }
 
-/// Returns what tells a terminal's reader that the input has ended: ctrl-d, once more where a line isn't over. A reader that
-/// takes single keys has no such sign.
-fn end_of_input(master: &Weak<OwnedFd>, ends_with_line: bool) -> Option<Vec<u8>> {
-    let modes = tcgetattr(&*master.upgrade()?).ok()?;
-    let end = modes.special_codes[SpecialCodeIndex::VEOF];
-    let is_by_lines = modes.local_modes.contains(LocalModes::ICANON);
-    is_by_lines.then(|| vec![end; if ends_with_line { 1 } else { 2 }])
+/// Tells whoever reads from the terminal that the input has ended, as often as somebody reads: by ctrl-d, which a pipe's end
+/// is without a key. A reader of single keys hears it once each time that it begins to take them.
+fn say_the_end(master: &Weak<OwnedFd>, path: &Path, stop: &OwnedFd, mut ends_with_line: bool) {
+    let mut told_keys = false;
+    loop {
+        let Some(modes) = master.upgrade().and_then(|master| tcgetattr(&*master).ok()) else {
+            return;
+        };
+        let is_by_lines = modes.local_modes.contains(LocalModes::ICANON);
+        let end = [modes.special_codes[SpecialCodeIndex::VEOF]; 2];
+        let is_due = if is_by_lines {
+            told_keys = false;
+            !is_something_unread(path)
+        } else {
+            !std::mem::replace(&mut told_keys, true)
+        };
+        // A line that isn't over is ended by the first.
+        let times = if ends_with_line { 1 } else { 2 };
+        if is_due && !write(master, &end[..times], stop) {
+            return;
+        }
+        ends_with_line = true;
+        let mut ready = [PollFd::new(stop, PollFlags::IN)];
+        let timeout = Timespec::try_from(END_PAUSE).ok();
+        if poll(&mut ready, timeout.as_ref()).is_err() || !ready[0].revents().is_empty() {
+            return;
+        }
+    }
+}
+
+/// Returns whether something waits in the terminal to be read, an end of the input too.
+fn is_something_unread(path: &Path) -> bool {
+    let options = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // It fails once the terminal is gone, and then nobody reads.
+    rustix::fs::open(path, options, Mode::empty()).map_or(true, |terminal| {
+        let mut ready = [PollFd::new(&terminal, PollFlags::IN)];
+        let now = Timespec::default();
+        poll(&mut ready, Some(&now)).map_or(true, |count| count > 0)
+    })
 }
