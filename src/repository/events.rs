@@ -81,7 +81,8 @@ macro_rules! event_methods {
                 /// The text is plain words, whatever characters it holds: case and accents don't count, and words that are
                 /// written together (`a-b`, `it's`, `服务端`) must stand together. Symbols and emoji are words; a text without a
                 /// letter, digit or symbol finds nothing. In JSON the decoded strings are searched, and escape sequences of a
-                /// terminal hide nothing. Of a content with more words than 16 MiB those of its beginning are found.
+                /// terminal hide nothing. Of a content with more than 16 MiB of words, or 400,000 different ones, those of its
+                /// beginning are found.
                 ///
                 /// [`search_beginnings`](Self::search_beginnings) finds words by their first letters.
                 ///

@@ -16,13 +16,13 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use data::{LONGEST_RUN, is_data};
 use json::decode_json;
 use noise::{is_noise, stretches};
-use pieces::{MOST, Words};
+use pieces::{FEW, Words};
 
 /// How deep JSON within a string of JSON is read.
 const NESTED_JSON: usize = 4;
 /// Returns the words of a text, of a very long one those of its beginning; `None` where the text itself serves.
 pub(crate) fn searchable(text: &str) -> Option<String> {
-    if text.len() <= MOST && is_plain(text) {
+    if text.len() <= FEW && is_plain(text) {
         return None;
     }
     let mut words = Words::of(text);
@@ -59,6 +59,7 @@ fn is_symbol(character: char) -> bool {
 mod tests {
     use proptest::prelude::*;
 
+    use super::pieces::{FEW, MOST};
     use super::searchable;
 
     fn words(text: &str) -> String {
@@ -180,12 +181,12 @@ mod tests {
     #[test]
     fn of_a_very_long_text_the_beginning_is_indexed() {
         for unit in ["plain words ", "服务端"] {
-            let text = unit.repeat(2 * super::MOST / unit.len());
+            let text = unit.repeat((MOST + FEW) / unit.len());
             let found = words(&text);
-            let above = found.len() - super::MOST;
+            let above = found.len() - MOST;
             assert!(above < 200_000, "{unit}: {above}");
         }
-        let text = "a".repeat(1000) + &" ".repeat(super::MOST - 2000) + " end";
+        let text = "a".repeat(1000) + &" ".repeat(MOST - 2000) + " end";
         assert_eq!(searchable(&text), None);
     }
 
@@ -212,5 +213,23 @@ mod tests {
                 prop_assert_eq!(words(&once), once);
             }
         }
+    }
+
+    #[test]
+    fn of_very_many_different_words_those_of_the_beginning_are_found() {
+        let all = |count: u32| {
+            (0..count)
+                .map(|number| format!("{number:x} "))
+                .collect::<String>()
+        };
+        let (few, many) = (all(300_000), all(450_000));
+        assert!(few.len() > FEW && many.len() < MOST);
+        assert_eq!(searchable(&few), None);
+        let found = searchable(&many).unwrap();
+        assert!(many.starts_with(&found));
+        let count = found.split_whitespace().count();
+        assert!((400_000..420_000).contains(&count), "{count}");
+        // The same word is one, however often.
+        assert_eq!(searchable(&"again and ".repeat(150_000)), None);
     }
 }

@@ -1,5 +1,7 @@
 //! A text's words, found a piece at a time.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::mem;
 
 use super::data::without_data;
@@ -13,6 +15,13 @@ const PIECE: usize = 64 * 1024;
 /// everybody up who writes, and its row would be there twice in memory.
 pub(super) const MOST: usize = 16 * 1024 * 1024;
 
+/// Different words of one content above which no further ones are indexed: FTS5 holds each in memory, with some 150 bytes,
+/// until the row is written.
+const MOST_DIFFERENT: usize = 400_000;
+
+/// Bytes of a text below which it can't have so many.
+pub(super) const FEW: usize = 1024 * 1024;
+
 /// Collects the words of a text, and holds them only where they differ from the text.
 pub(super) struct Words<'t> {
     text: &'t str,
@@ -22,6 +31,9 @@ pub(super) struct Words<'t> {
     found: Option<String>,
     pending: String,
     spacing: Spacing,
+    /// Hashes of the words of a long text.
+    different: HashSet<u64>,
+    hasher: RandomState,
     /// Whether the last piece was the beginning of one word, longer than any that is searched for or indexed.
     is_within_word: bool,
 }
@@ -34,6 +46,8 @@ impl<'t> Words<'t> {
             found: None,
             pending: String::new(),
             spacing: Spacing::default(),
+            different: HashSet::new(),
+            hasher: RandomState::new(),
             is_within_word: false,
         }
     }
@@ -55,7 +69,8 @@ impl<'t> Words<'t> {
     }
 
     fn is_full(&self) -> bool {
-        self.found.as_ref().map_or(self.same, String::len) >= MOST
+        let bytes = self.found.as_ref().map_or(self.same, String::len);
+        bytes >= MOST || self.different.len() >= MOST_DIFFERENT
     }
 
     /// Returns the words; `None` where they are the text.
@@ -87,6 +102,11 @@ impl<'t> Words<'t> {
         }
         let words = without_data(&self.spacing.of(&strip_escapes(piece)));
         let words = self.without_rest_of_word(&words);
+        if self.text.len() > FEW {
+            let words = words.split(|character| !is_letter(character));
+            let hashes = words.map(|word| self.hasher.hash_one(word));
+            self.different.extend(hashes);
+        }
         let expected = self.text.get(self.same..).unwrap_or_default();
         match &mut self.found {
             Some(found) => found.push_str(words),
