@@ -67,7 +67,7 @@ pub struct LocalProcessRunner {
 #[derive(Debug)]
 struct Shared {
     options: RunnerOptions,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     agents: Registry,
     /// Held while an agent is started and listed: until then it looks like an orphan.
     starting: Mutex<()>,
@@ -81,7 +81,11 @@ impl LocalProcessRunner {
     /// [`RunnerError::InvalidInput`] if `max_agents` is 0.
     pub fn new(options: RunnerOptions) -> Result<Self, RunnerError> {
         let options = options.checked()?;
-        let slots = Arc::new(Semaphore::new(options.max_agents));
+        let slots = Slots {
+            semaphore: Arc::new(Semaphore::new(options.max_agents)),
+            all: options.max_agents,
+            spared: Arc::default(),
+        };
         Ok(Self {
             shared: Arc::new(Shared {
                 options,
@@ -114,7 +118,7 @@ impl LocalProcessRunner {
         command.check()?;
         let runtime = Handle::try_current().map_err(|_| RunnerError::NoRuntime)?;
         let options = &self.shared.options;
-        let slot = Arc::clone(&self.shared.slots)
+        let slot = Arc::clone(&self.shared.slots.semaphore)
             .try_acquire_owned()
             .map_err(|_| RunnerError::TooManyAgents {
                 limit: options.max_agents,
@@ -129,10 +133,7 @@ impl LocalProcessRunner {
         let mut child = command.start()?;
 
         let pipes = Pipes::of(&mut child);
-        let slots = Slots {
-            semaphore: Arc::clone(&self.shared.slots),
-            all: options.max_agents,
-        };
+        let slots = self.shared.slots.clone();
         let (reach, adopts) = (command.reaches(), options.adopts_orphans);
         let process = Arc::new(Process::new(child, reach, adopts, slots));
         let (ended, end) = watch::channel(None);
@@ -223,6 +224,13 @@ impl LocalProcessRunner {
             _ => process.kill(signal),
         }
         .map_err(|source| RunnerError::NotSignalled { id: *id, source })
+    }
+
+    /// Says that a child of this program is no orphan that the runner has [adopted](RunnerOptions::adopt_orphans): it is neither
+    /// ended with an agent nor reaped.
+    pub fn spare(&self, pid: u32) {
+        let spared = self.shared.slots.spared.lock();
+        spared.unwrap_or_else(PoisonError::into_inner).push(pid);
     }
 
     /// Returns what is known of an agent now.
@@ -319,7 +327,9 @@ fn adopt_orphans(runtime: &Handle, shared: &Arc<Shared>) {
             };
             let starting = shared.starting.lock();
             let _starting = starting.unwrap_or_else(PoisonError::into_inner);
-            reach::reap_orphans(&shared.agents.pids());
+            let mut own = shared.agents.pids();
+            own.extend(shared.slots.spared());
+            reach::reap_orphans(&own);
         }
     });
 }

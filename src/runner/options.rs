@@ -52,7 +52,8 @@ impl RunnerOptions {
     /// Makes this program the parent of what its agents' descendants leave behind (a child subreaper, prctl(2); Linux), so
     /// that [`Reach::Descendants`](super::Reach::Descendants) reaches them, and they are reaped; no, unless set.
     ///
-    /// Only for programs that start processes with this runner alone: other children of theirs are taken for such orphans.
+    /// Other children of this program are taken for such orphans, unless they are
+    /// [spared](super::LocalProcessRunner::spare).
     /// While several agents run, nobody knows whose an orphan is, and it is left alone.
     #[must_use]
     pub fn adopt_orphans(mut self, adopts: bool) -> Self {

@@ -53,6 +53,15 @@ struct Inner {
 pub(super) struct Slots {
     pub(super) semaphore: Arc<Semaphore>,
     pub(super) all: usize,
+    /// Children of this program that are nobody's orphans.
+    pub(super) spared: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Slots {
+    pub(super) fn spared(&self) -> Vec<u32> {
+        let spared = self.spared.lock().unwrap_or_else(PoisonError::into_inner);
+        spared.clone()
+    }
 }
 
 impl Process {
@@ -200,13 +209,13 @@ impl Inner {
         (self.reach != Reach::Process).then_some(Target {
             pid,
             reach: self.reach,
-            has_orphans: self.adopts && running <= 1,
+            orphans_but: (self.adopts && running <= 1).then(|| self.slots.spared()),
         })
     }
 
     fn look(&mut self) {
         if let Some(target) = self.target() {
-            self.rest.look(target);
+            self.rest.look(&target);
         }
     }
 

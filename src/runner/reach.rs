@@ -30,13 +30,13 @@ pub(super) use linux::{Rest, reap_orphans};
 pub(super) use other::Rest;
 
 /// Whose processes an ending is to reach.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Target {
     /// The agent's process; its number is the group's too.
     pub(super) pid: i32,
     pub(super) reach: Reach,
-    /// Whether children of this program that it did not start belong to the agent.
-    pub(super) has_orphans: bool,
+    /// Whether children of this program that it did not start belong to the agent; all but these.
+    pub(super) orphans_but: Option<Vec<u32>>,
 }
 
 #[cfg(target_os = "linux")]
@@ -69,7 +69,7 @@ mod linux {
 
     impl Rest {
         /// Looks at what is there now, and keeps what is new.
-        pub(in crate::runner) fn look(&mut self, target: Target) {
+        pub(in crate::runner) fn look(&mut self, target: &Target) {
             let seen = processes();
             for (key, known) in &mut self.known {
                 let mut now = seen.iter().filter(|process| !has_ended(process));
@@ -81,10 +81,12 @@ mod linux {
                 }
             }
             let own = i32::try_from(std::process::id()).unwrap_or_default();
-            let is_first = |process: &Stat| {
-                target.has_orphans && process.ppid == own
-                    || is_reached(process, target) == Some(true)
+            let is_orphan = |process: &Stat| {
+                let spared = target.orphans_but.as_ref();
+                process.ppid == own && spared.is_some_and(|spared| !is_among(process, spared))
             };
+            let is_first =
+                |process: &Stat| is_orphan(process) || is_reached(process, target) == Some(true);
             let mut parents = vec![target.pid];
             parents.extend(self.known.keys().map(|(pid, _)| *pid));
             // The list has children before their parents too.
@@ -109,7 +111,7 @@ mod linux {
             }
         }
 
-        fn keep(&mut self, process: &Stat, target: Target) {
+        fn keep(&mut self, process: &Stat, target: &Target) {
             let key = key_of(process);
             // Whoever is looked at here is a descendant.
             let is_reached = is_reached(process, target).unwrap_or(true);
@@ -175,7 +177,7 @@ mod linux {
     }
 
     /// Returns whether a process is one of those that an ending reaches; `None` where parents tell, and not itself.
-    fn is_reached(process: &Stat, target: Target) -> Option<bool> {
+    fn is_reached(process: &Stat, target: &Target) -> Option<bool> {
         match target.reach {
             Reach::Process => Some(false),
             Reach::Group => Some(process.pgrp == target.pid),
@@ -193,13 +195,17 @@ mod linux {
         matches!(process.state, 'Z' | 'X')
     }
 
+    fn is_among(process: &Stat, pids: &[u32]) -> bool {
+        u32::try_from(process.pid).is_ok_and(|pid| pids.contains(&pid))
+    }
+
     /// Reaps the children of this program that have ended and that it did not start.
     pub(in crate::runner) fn reap_orphans(own_children: &[u32]) {
         use rustix::process::{WaitOptions, waitpid};
 
         let own = i32::try_from(std::process::id()).unwrap_or_default();
         for process in processes() {
-            let is_ours = u32::try_from(process.pid).is_ok_and(|pid| own_children.contains(&pid));
+            let is_ours = is_among(&process, own_children);
             if process.ppid == own && !is_ours && has_ended(&process) {
                 // Somebody else has reaped it.
                 let _reaped = waitpid(Pid::from_raw(process.pid), WaitOptions::NOHANG);
@@ -220,7 +226,7 @@ mod other {
     }
 
     impl Rest {
-        pub(in crate::runner) fn look(&mut self, target: Target) {
+        pub(in crate::runner) fn look(&mut self, target: &Target) {
             #[cfg(unix)]
             if target.reach == Reach::Group {
                 self.group = rustix::process::Pid::from_raw(target.pid);

@@ -19,6 +19,9 @@ pub(crate) const LEAD_SESSION: &str = "--lead-session";
 #[cfg(unix)]
 pub(crate) const HOLD_GROUP: &str = "--hold-group";
 
+/// Stays in its process group, and answers each byte of standard input by the signals that it has got.
+pub(crate) const WITNESS: &str = "--witness";
+
 /// Plays the role that the first argument names, to its end; returns `None` where it names none. The arguments are the
 /// program's, without its name.
 pub fn perform(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
@@ -26,11 +29,40 @@ pub fn perform(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode
     match role.to_str()? {
         READ_TO_NOWHERE => Some(read_to_nowhere()),
         #[cfg(unix)]
+        WITNESS => Some(witness()),
+        #[cfg(unix)]
         LEAD_SESSION => Some(leader::lead_session(arguments)),
         #[cfg(unix)]
         HOLD_GROUP => Some(leader::hold_group()),
         _ => None,
     }
+}
+
+#[cfg(unix)]
+fn witness() -> ExitCode {
+    match answer() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(unix)]
+fn answer() -> std::io::Result<()> {
+    use std::io::{Read, Write};
+
+    use signal_hook::iterator::Signals;
+
+    use crate::run::HEARD;
+
+    let mut signals = Signals::new(HEARD)?;
+    let (mut questions, mut answers) = (std::io::stdin().lock(), std::io::stdout().lock());
+    while questions.read(&mut [0])? > 0 {
+        for signal in signals.pending() {
+            write!(answers, "{signal} ")?;
+        }
+        writeln!(answers)?;
+    }
+    Ok(())
 }
 
 /// Ends this process as this signal ends one, without a file of its memory. Returns where the system has no such signal.

@@ -202,3 +202,26 @@ fn one_ctrl_c_ends_a_loop_of_a_shell_around_runs() {
     );
     assert_eq!(text(&place.session(), "status"), "terminated");
 }
+
+/// In a terminal the command is in the recorder's own group: what a shell sends to a job, both get.
+#[test]
+fn a_signal_to_the_whole_group_reaches_the_command_once() {
+    let place = Place::new();
+    let script = "n=0; trap 'n=$((n+1)); echo $n > heard' USR1; trap 'echo $n; exit 0' TERM; \\
+                  echo ready; while :; do sleep 0.01; done";
+    std::fs::write(place.path().join("script"), script).unwrap();
+    let line = format!(
+        "set -m; {} run -- sh script & read x; kill -USR1 %1; \\
+         while [ ! -s heard ]; do sleep 0.01; done; sleep 0.3; kill -TERM %1; wait",
+        crate::support::PROGRAM
+    );
+    let Some(mut running) = crate::support::shell_in_a_terminal(&place, &line) else {
+        return;
+    };
+    running.wait_for_stdout_to_hold("ready\r\n");
+    running.write("\n");
+    let done = running.done();
+    let seen = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(seen.contains("\n1\r\n"), "{seen}");
+    assert_eq!(text(&place.session(), "status"), "terminated");
+}

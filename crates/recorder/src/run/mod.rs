@@ -18,6 +18,7 @@ mod source;
 mod started;
 mod supervise;
 mod trouble;
+mod witness;
 mod write;
 
 use std::ffi::OsString;
@@ -31,6 +32,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 pub use report::{Notice, RecordError, Report, StreamReport, whole_text};
+#[cfg(unix)]
+pub(crate) use signals::HEARD;
 pub use signals::{Caught, Signals};
 
 use crate::entries::EntryReader;

@@ -52,7 +52,7 @@ mod platform {
 
     use super::{AgentSignal, Caught, io};
 
-    const HEARD: [(i32, &str, AgentSignal); 7] = [
+    const SIGNALS: [(i32, &str, AgentSignal); 7] = [
         (SIGHUP, "SIGHUP", AgentSignal::Hangup),
         (SIGINT, "SIGINT", AgentSignal::Interrupt),
         (SIGQUIT, "SIGQUIT", AgentSignal::Quit),
@@ -61,6 +61,9 @@ mod platform {
         (SIGTERM, "SIGTERM", AgentSignal::Terminate),
         (SIGTSTP, "SIGTSTP", AgentSignal::Stop),
     ];
+    /// Their numbers.
+    pub(crate) const HEARD: [i32; 7] =
+        [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGTSTP];
     /// Heard by who passes everything on.
     const CONTINUED: (i32, &str, AgentSignal) = (SIGCONT, "SIGCONT", AgentSignal::Continue);
 
@@ -76,12 +79,12 @@ mod platform {
         /// # Errors
         /// What the operating system answers.
         pub fn listen() -> io::Result<Self> {
-            Self::listen_to(&HEARD.map(|(signal, ..)| signal))
+            Self::listen_to(&HEARD)
         }
 
         /// Listens from now on, for who passes everything on to a session.
         pub(crate) fn listen_leading() -> io::Result<Self> {
-            let heard = HEARD.iter().chain([&CONTINUED]);
+            let heard = SIGNALS.iter().chain([&CONTINUED]);
             let heard: Vec<i32> = heard.map(|(signal, ..)| *signal).collect();
             Self::listen_to(&heard)
         }
@@ -125,7 +128,7 @@ mod platform {
     }
 
     fn caught_of(origin: &Origin) -> Option<Caught> {
-        let mut known = HEARD.iter().chain([&CONTINUED]);
+        let mut known = SIGNALS.iter().chain([&CONTINUED]);
         let (number, name, signal) = *known.find(|(signal, ..)| *signal == origin.signal)?;
         // Typed, or since the terminal is gone.
         let may_be_the_terminals = matches!(
@@ -216,6 +219,8 @@ mod platform {
     }
 }
 
+#[cfg(unix)]
+pub(crate) use platform::HEARD;
 pub use platform::Signals;
 #[cfg(unix)]
 pub(super) use platform::stop_group;

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::RunOptions;
 use super::source::Source;
+use super::witness::Witness;
 use crate::lines::Stream;
 
 /// A command that runs.
@@ -20,6 +21,8 @@ pub(super) struct Started {
     pub(super) pid: Option<u32>,
     pub(super) sources: Vec<(Stream, Source)>,
     pub(super) terminal: Terminal,
+    /// Where the command is in our process group: it gets what the group gets.
+    pub(super) witness: Option<Witness>,
 }
 
 /// Returns what an ending of a command is to reach. In a terminal of this program's it has to stay in our group, or neither
@@ -48,6 +51,13 @@ pub(super) async fn start(
     let command = AgentCommand::new(words.next().unwrap_or_default())
         .args(words)
         .stdin(Input::Inherit);
+    let witness = match &options.helper {
+        Some(helper) if reach == Reach::Descendants => Witness::start(helper).await,
+        _ => None,
+    };
+    if let Some(pid) = witness.as_ref().and_then(Witness::pid) {
+        runner.spare(pid);
+    }
     let agent = runner.spawn(labelled(command, options, reach)).await?;
     let output = runner.take_output(&agent.id)?;
     Ok(Started {
@@ -58,6 +68,7 @@ pub(super) async fn start(
             (Stream::Stderr, Source::Stderr(output.stderr)),
         ],
         terminal: Terminal::none(),
+        witness,
     })
 }
 
@@ -101,6 +112,7 @@ async fn at_a_terminal(
         pid: Some(pid),
         sources: vec![(Stream::Terminal, Source::Terminal(screen))],
         terminal: Terminal::own(terminal, reports),
+        witness: None,
     })
 }
 

@@ -179,8 +179,13 @@ pub(super) async fn supervise(
                 continue;
             }
         };
-        // What is typed the command has got already, unless its terminal is another.
-        let has_got = caught.is_from_terminal && !command.terminal.is_own();
+        let of_group = match &mut command.witness {
+            Some(witness) => witness.heard().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        // What is typed, or sent to the group, the command has got already, unless its terminal is another.
+        let is_of_group = caught.is_from_terminal || of_group.contains(&caught.number);
+        let has_got = is_of_group && !command.terminal.is_own();
         let signal = (!has_got).then_some(caught.signal);
         let done = if watch.is_an_ending(caught) {
             match watch.ending_since {
