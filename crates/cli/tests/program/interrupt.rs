@@ -170,12 +170,14 @@ fn a_ctrl_c_in_a_terminal_reaches_the_command_once_and_starts_no_grace() {
 #[test]
 fn two_requests_that_come_together_are_one() {
     let place = Place::new();
-    let script = "trap 'echo heard; sleep 0.3; echo cleaned; exit 3' TERM; echo ready; \
+    let script = "trap 'echo heard; sleep 0.3; echo cleaned; exit 3' TERM HUP; echo ready; \
                   while :; do sleep 0.01; done";
     let running = ready(&place, &["--grace", "100000"], script);
-    // As timeout(1) does: the process, and then its group.
+    // Both wait for it.
+    running.signal(Signal::STOP);
     running.signal(Signal::TERM);
-    running.signal(Signal::TERM);
+    running.signal(Signal::HUP);
+    running.signal(Signal::CONT);
     let done = running.done();
     assert_eq!(done.text(), "ready\nheard\ncleaned\n", "{done:?}");
     assert_eq!(done.code, 3, "{done:?}");

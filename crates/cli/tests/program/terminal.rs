@@ -308,21 +308,23 @@ fn ctrl_z_stops_all_and_fg_goes_on() {
 #[test]
 fn what_a_program_draws_on_the_whole_screen_is_kept_in_pieces_that_no_search_finds() {
     let place = Place::new();
-    let script = r"echo before; printf '\033[?1049h\033[2Jzebra drawn'; sleep 1.5; printf 'later'; \
+    let script = r"echo before; printf '\033[?1049h\033[2Jzebra drawn'; while [ ! -e go ]; do sleep 0.01; done; printf 'later'; \
                    head -c 100000 /dev/zero | tr '\0' x; printf '\033[?1049lzebra after\n'";
-    let done = place.run(&["run", "--json", "--pty", "--", "sh", "-c", script]);
+    let mut running = place.start(&["run", "--json", "--pty", "--", "sh", "-c", script]);
+    running.wait_for_stdout_to_hold("drawn");
+    let is_drawn = |event: &Value| event["event_type"] == "screen";
+    // What came in the first second is there before the rest.
+    eventually(|| place.events().iter().any(is_drawn).then_some(()));
+    std::fs::write(place.path().join("go"), "").unwrap();
+    let done = running.done();
     let events = place.events();
-    let drawn: Vec<&Value> = events
-        .iter()
-        .filter(|event| event["event_type"] == "screen")
-        .collect();
+    let drawn: Vec<&Value> = events.iter().filter(|event| is_drawn(event)).collect();
     let all: String = drawn.iter().map(|event| text(event, "content")).collect();
     let expected = format!(
         "\u{1b}[?1049h\u{1b}[2Jzebra drawnlater{}\u{1b}[?1049l",
         "x".repeat(100_000)
     );
     assert_eq!(all, expected);
-    // What came in the first second is there before the rest.
     assert_eq!(
         text(drawn[0], "content"),
         "\u{1b}[?1049h\u{1b}[2Jzebra drawn"
