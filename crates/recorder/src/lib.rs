@@ -8,6 +8,7 @@
 
 mod agents;
 pub mod entries;
+mod fields;
 pub mod helper;
 pub mod lines;
 mod liveness;

@@ -5,13 +5,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use descartes_state::serde_json;
 use descartes_state::serde_json::value::RawValue;
 use descartes_state::{ActorType, Limits};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 
+use crate::fields::{Fields, FieldsUpTo};
 use crate::object_text::ObjectText;
 use crate::times;
 
@@ -33,57 +33,6 @@ pub(crate) struct Structured {
     pub(crate) metadata: Option<ObjectText>,
 }
 
-/// The fields of an object as the sender wrote them.
-#[derive(Debug, Default)]
-struct Fields<'l> {
-    /// Each with its place among them.
-    by_key: BTreeMap<String, (usize, &'l RawValue)>,
-}
-
-impl<'l> Fields<'l> {
-    fn get(&self, key: &str) -> Option<&'l RawValue> {
-        self.by_key.get(key).map(|(_, value)| *value)
-    }
-
-    fn remove(&mut self, key: &str) -> Option<&'l RawValue> {
-        self.by_key.remove(key).map(|(_, value)| value)
-    }
-
-    /// Returns them in the sender's order.
-    fn in_order(self) -> Vec<(String, &'l RawValue)> {
-        let mut fields: Vec<_> = self.by_key.into_iter().collect();
-        fields.sort_by_key(|(_, (place, _))| *place);
-        let fields = fields.into_iter();
-        fields.map(|(key, (_, value))| (key, value)).collect()
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Fields::default();
-                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    let place = fields.by_key.len();
-                    // Of two with one key the last counts, as it does everywhere.
-                    fields.by_key.insert(key, (place, value));
-                }
-                Ok(fields)
-            }
-        }
-
-        deserializer.deserialize_map(Reader)
-    }
-}
-
 /// Reads a line; `Ok(None)` for one that isn't meant as an object, `Err` with the reason for one that can't be used. What
 /// is above a limit of the store is refused here, so that one bad line doesn't take a whole batch down.
 pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, String> {
@@ -93,18 +42,19 @@ pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, S
         return Ok(None);
     }
     let repaired;
-    let mut fields: Fields<'_> = match serde_json::from_str(line) {
+    let reader = FieldsUpTo::new(limits);
+    let mut fields = match reader.read(line) {
         Ok(fields) => fields,
         // Half of a pair in a key.
         Err(error) => match with_whole_surrogates(line) {
             Cow::Owned(whole) => {
                 repaired = whole;
-                serde_json::from_str(&repaired).map_err(|_| error.to_string())?
+                reader.read(&repaired).map_err(|_| error.to_string())?
             }
             Cow::Borrowed(_) => return Err(error.to_string()),
         },
     };
-    fields.by_key.retain(|_, (_, value)| value.get() != "null");
+    fields.drop_nulls();
     let (actor_type, role) = actor_of(&mut fields, limits)?;
     let session = match text_of(&mut fields, "session_id", limits)? {
         Some(session) => Some(session),
@@ -250,8 +200,7 @@ fn metadata_of(
     let largest = limits.max_metadata_bytes();
     let too_large = || format!("the metadata has more than {largest} bytes");
     // Before anything is copied: it may be all of a long line.
-    let values = fields.by_key.values();
-    if values.map(|(_, value)| value.get().len()).sum::<usize>() > largest {
+    if fields.bytes() > largest {
         return Err(too_large());
     }
     let mut metadata = ObjectText::default();
