@@ -16,6 +16,7 @@ mod lingering;
 mod migrating;
 mod reading;
 mod recording;
+mod repeated;
 mod searching;
 mod showing;
 mod streams;
