@@ -35,8 +35,8 @@ pub use migrations::{MigrationRecord, PendingMigration};
 pub use models::{
     ActorType, AgentFilter, AgentRecord, AgentState, AppendOptions, Event, EventFilter,
     EventRecord, Session, SessionFilter, SessionRecord, SessionStatus, SnapshotFilter,
-    SnapshotOptions, SnapshotRecord, StateTransition, Task, TaskFilter, TaskRecord, TaskStatus,
-    TransitionDraft, TransitionFilter, TransitionRecord,
+    SnapshotOptions, SnapshotRecord, StateTransition, Step, Stepped, Task, TaskFilter, TaskRecord,
+    TaskStatus, TransitionDraft, TransitionFilter, TransitionRecord,
 };
 pub use numbers::{Revision, Seq};
 pub use page::{Cursor, Page, PageRequest, TimeRange};
@@ -52,7 +52,9 @@ pub use runner::{
 };
 pub use state_store::StateStore;
 pub use store::{
-    Agents, Events, Migrations, Sessions, Snapshots, SqliteStateStore, Tasks, Transitions,
+    AgentBatch, Agents, Batch, BatchResults, BatchTicket, EventBatch, Events, Migrations,
+    PrefixedBatch, SessionBatch, Sessions, SnapshotBatch, Snapshots, SqliteStateStore, TaskBatch,
+    Tasks, TransitionBatch, Transitions,
 };
 
 pub use {chrono, deadpool_diesel, diesel, serde_json, uuid};

@@ -16,7 +16,7 @@ use super::options::{OpenMode, StoreOptions};
 use super::runtime::{on_blocking_pool, yield_after};
 use super::schema::Schema;
 use super::transaction::refuse_reentry;
-use super::writer::WriteKind;
+use super::writer::{WriteKind, WriteSize};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use crate::migrations::Revert;
@@ -179,12 +179,12 @@ impl Handle {
         self.database.explain(operation, result).await
     }
 
-    /// Writes, through the queue. `bytes` is what the work holds while it waits.
+    /// Writes, through the queue.
     pub(crate) async fn write<T, F>(
         &self,
         operation: &'static str,
         kind: WriteKind,
-        bytes: usize,
+        size: WriteSize,
         work: F,
     ) -> Result<T, StateStoreError>
     where
@@ -203,7 +203,7 @@ impl Handle {
                 .blocking(move |_| checkpointer.make_room())
                 .await?;
         }
-        let result = self.database.submit(operation, kind, bytes, work).await;
+        let result = self.database.submit(operation, kind, size, work).await;
         self.database.explain(operation, result).await
     }
 

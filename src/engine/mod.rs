@@ -32,4 +32,4 @@ pub(crate) use database::SearchIndexTask;
 pub(crate) use handle::Handle;
 pub(crate) use observer::{CommitObserver, CommitObservers};
 pub use options::{Durability, OpenMode, StoreOptions};
-pub(crate) use writer::WriteKind;
+pub(crate) use writer::{WriteKind, WriteSize};

@@ -145,6 +145,7 @@ impl ErrorKind {
             Error::ForeignWal { .. } => Self::ForeignWal,
             Error::ReadOnly { .. } => Self::ReadOnly,
             Error::TransactionEscaped => Self::TransactionEscaped,
+            Error::InBatch { cause, .. } => Self::of(cause),
             Error::Application(_) => Self::Application,
             Error::SerializationError(_) => Self::Serialization,
             Error::MigrationError(_) => Self::Migration,

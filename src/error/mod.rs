@@ -241,6 +241,18 @@ pub enum StateStoreError {
         /// What differs.
         reason: String,
     },
+    /// An operation of a batch failed: nothing of the batch was kept. [`kind`](Self::kind) is the cause's.
+    #[error(
+        "operation {place} of the batch, {operation}, failed, and nothing of it was written: {cause}"
+    )]
+    InBatch {
+        /// Which operation, in the order of their adding, from 0.
+        place: usize,
+        /// What it is, such as `agents.save`.
+        operation: &'static str,
+        /// How it failed.
+        cause: Box<StateStoreError>,
+    },
     /// The closure ended its transaction by raw SQL. What it committed itself stands; the connection was thrown away.
     #[error("the closure ended its transaction by raw SQL: the store alone commits and rolls back")]
     TransactionEscaped,
@@ -283,11 +295,8 @@ impl StateStoreError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(
-            self,
-            Self::Busy { .. }
-                | Self::QueueFull { .. }
-                | Self::WalFull { .. }
-                | Self::Timeout { .. }
+            self.kind(),
+            ErrorKind::Busy | ErrorKind::QueueFull | ErrorKind::WalFull | ErrorKind::Timeout
         )
     }
 

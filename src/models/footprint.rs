@@ -14,6 +14,11 @@ pub(crate) trait Footprint {
 
     fn bytes(&self) -> usize;
 
+    /// Returns how many rows are written, as far as that is known before.
+    fn operations(&self) -> usize {
+        1
+    }
+
     fn held(self) -> Self::Held;
 }
 
@@ -76,6 +81,10 @@ impl<T: Footprint> Footprint for Vec<T> {
 
     fn bytes(&self) -> usize {
         self.iter().map(T::bytes).sum()
+    }
+
+    fn operations(&self) -> usize {
+        self.iter().map(T::operations).sum()
     }
 
     fn held(self) -> Self::Held {

@@ -205,6 +205,19 @@ impl StoredFlag {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Body(pub(crate) Encoded);
 
+impl Body {
+    /// Returns the number that stands in the column beside it.
+    pub(crate) fn codec(&self) -> i64 {
+        self.0.codec().number()
+    }
+
+    /// Returns whether it is this text.
+    pub(crate) fn is_text(&self, text: &str) -> bool {
+        let decoded = self.0.clone().decode(text.len());
+        decoded.is_ok_and(|decoded| decoded == text)
+    }
+}
+
 /// A [`Body`] as an expression. Diesel refuses to bind a BLOB as `Text`, so this binds each kind as what it is.
 #[derive(Debug, Clone, Copy, QueryId)]
 pub(crate) struct BodyExpression<B>(B);

@@ -195,13 +195,9 @@ impl NewTransition {
 
     /// Returns whether a stored transition says the same as this one.
     pub(crate) fn says_the_same_as(&self, stored: &StateTransition) -> bool {
-        let is_body = |body: &Body, text: &str| {
-            let decoded = body.0.clone().decode(text.len());
-            decoded.is_ok_and(|decoded| decoded == text)
-        };
         self.agent_id == stored.agent_id
-            && is_body(&self.state_before, &stored.state_before)
-            && is_body(&self.state_after, &stored.state_after)
+            && self.state_before.is_text(&stored.state_before)
+            && self.state_after.is_text(&stored.state_after)
             && self.reason == stored.reason
             && (!self.has_given_time || self.timestamp == stored.timestamp)
             && is_json(self.metadata.as_deref(), stored.metadata.as_ref())

@@ -3,14 +3,14 @@
 use super::methods::repository;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
-use crate::models::{AgentFilter, AgentRecord, AgentState, NewAgent};
+use crate::models::{AgentFilter, AgentRecord, AgentState, NewAgent, NewStep, Step, Stepped};
 use crate::numbers::Revision;
 use crate::page::{Page, PageRequest};
 
 macro_rules! agent_methods {
     ($make:ident) => {
         $make! {
-            agents: Agents, AgentReader, AgentRepository, AgentTable, "The states of agents";
+            agents: Agents, AgentBatch, AgentReader, AgentRepository, AgentTable, "The states of agents";
             reads {
                 /// Returns an agent's record; `None` where there is none or it is soft-deleted.
                 ///
@@ -113,6 +113,32 @@ macro_rules! agent_methods {
                 SingleStatement fn save_if(state: &AgentState, condition: SaveIf) -> Revision {
                     |scope| (NewAgent::prepare(scope, state)?, condition)
                         => |table, (row, condition)| table.put(row, *condition)
+                }
+
+                /// Takes a step of an agent's loop: its new state, the transition to it, events, and a sign of life of its
+                /// session, all or nothing; returns what was written. See [`Step`](crate::Step).
+                ///
+                /// A step to a status or to state data sets the agent's `updated_at` to now.
+                ///
+                /// # Errors
+                /// `InvalidInput` or `TooLarge` for a bad field; what [`SaveIf`] says of a step to a whole state, [`ChangeIf`] of
+                /// one to a status or state data; `Conflict` for an event or a transition whose id holds other content;
+                /// `NotFound` or `InvalidState` for the session.
+                example [
+                    /// ```
+                    /// use descartes_state::Step;
+                    ///
+                    /// # descartes_state_testing::example(async |store| {
+                    /// # let state = descartes_state_testing::agent("agent_001");
+                    /// # let event = descartes_state_testing::event("the tests pass");
+                    /// let step = Step::to(&state).reason("the tests pass").event(&event);
+                    /// let stepped = store.agents().step(&step).await?;
+                    /// assert_eq!(stepped.revision.get(), 1);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                FewStatements fn step(step: &Step<'_>) -> Stepped {
+                    |scope| NewStep::prepare(scope, step)? => |table, step| table.step(step)
                 }
 
                 /// Changes an agent's status, and its `updated_at` to now; returns the row's new revision.

@@ -11,7 +11,7 @@ use crate::page::{Page, PageRequest};
 macro_rules! event_methods {
     ($make:ident) => {
         $make! {
-            events: Events, EventReader, EventRepository, EventTable, "The events";
+            events: Events, EventBatch, EventReader, EventRepository, EventTable, "The events";
             reads {
                 /// Returns an event; `None` where there is none.
                 ///
@@ -203,7 +203,7 @@ macro_rules! event_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                Bulk fn append_all(events: &[Event]) -> Vec<Seq> {
+                FewStatements fn append_all(events: &[Event]) -> Vec<Seq> {
                     |scope| NewEvent::prepare_all(scope, events)? => |table, rows| table.put_all(rows)
                 }
 

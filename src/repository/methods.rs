@@ -1,13 +1,13 @@
 //! How the list of an aggregate's methods becomes its reader and its repository.
 //!
-//! A list is a macro that hands itself to another one: to [`repository!`] here, to `handle!` in `store`. An entry has the
+//! A list is a macro that hands itself to another one: to [`repository!`] here, to `handle!` and `batch!` in `store`. An entry has the
 //! method's docs, an example, its signature, and two steps: what is checked and encoded on the caller, and what is then
 //! run on the table. A handle takes the first step on the caller's thread, and the second where the transaction is.
 
 /// Makes the reader and the repository of an aggregate.
 macro_rules! repository {
     (
-        $noun:ident: $Handle:ident, $Reader:ident, $Repository:ident, $Table:ident, $title:literal;
+        $noun:ident: $Handle:ident, $Batch:ident, $Reader:ident, $Repository:ident, $Table:ident, $title:literal;
         reads {$(
             $(#[$read_text:meta])*
             example [$(#[$read_example:meta])*]
@@ -32,7 +32,7 @@ macro_rules! repository {
         }
 
         impl<'t> $Reader<'t> {
-            pub(super) fn new(backend: $crate::repository::Backend<'t>) -> Self {
+            pub(crate) fn new(backend: $crate::repository::Backend<'t>) -> Self {
                 Self { backend }
             }
 

@@ -9,7 +9,7 @@ use crate::page::{Page, PageRequest};
 macro_rules! session_methods {
     ($make:ident) => {
         $make! {
-            sessions: Sessions, SessionReader, SessionRepository, SessionTable, "The sessions";
+            sessions: Sessions, SessionBatch, SessionReader, SessionRepository, SessionTable, "The sessions";
             reads {
                 /// Returns a session's record; `None` where there is none or it is soft-deleted.
                 ///

@@ -9,7 +9,7 @@ use crate::page::{Page, PageRequest};
 macro_rules! snapshot_methods {
     ($make:ident) => {
         $make! {
-            snapshots: Snapshots, SnapshotReader, SnapshotRepository, SnapshotTable,
+            snapshots: Snapshots, SnapshotBatch, SnapshotReader, SnapshotRepository, SnapshotTable,
             "The snapshots of agents' states";
             reads {
                 /// Returns a snapshot; `None` where there is none or it has expired.

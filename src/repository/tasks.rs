@@ -11,7 +11,7 @@ use crate::page::{Page, PageRequest};
 macro_rules! task_methods {
     ($make:ident) => {
         $make! {
-            tasks: Tasks, TaskReader, TaskRepository, TaskTable, "The tasks";
+            tasks: Tasks, TaskBatch, TaskReader, TaskRepository, TaskTable, "The tasks";
             reads {
                 /// Returns a task's record; `None` where there is none or it is soft-deleted.
                 ///

@@ -10,7 +10,7 @@ use crate::page::{Page, PageRequest};
 macro_rules! transition_methods {
     ($make:ident) => {
         $make! {
-            transitions: Transitions, TransitionReader, TransitionRepository, TransitionTable,
+            transitions: Transitions, TransitionBatch, TransitionReader, TransitionRepository, TransitionTable,
             "The transitions of agents' states";
             reads {
                 /// Returns a transition; `None` where there is none.

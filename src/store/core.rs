@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tracing::{Instrument, Span, debug_span};
 
 use crate::commit_notes::CommitNotes;
-use crate::engine::{Handle, SearchIndexTask, WriteKind};
+use crate::engine::{Handle, SearchIndexTask, WriteKind, WriteSize};
 use crate::error::StateStoreError;
-use crate::models::Scope;
+use crate::models::{Footprint, Scope};
 use crate::namespace::Namespace;
 use crate::repository::{self, ReadTransaction, Transaction};
 
@@ -146,12 +146,12 @@ impl StoreCore {
         }
     }
 
-    /// Writes, for the store itself. `bytes` is what the work holds while it waits.
+    /// Writes, for the store itself.
     pub(super) async fn write<T, F>(
         &self,
         operation: &'static str,
         kind: WriteKind,
-        bytes: usize,
+        size: WriteSize,
         mut work: F,
     ) -> Result<T, StateStoreError>
     where
@@ -165,7 +165,7 @@ impl StoreCore {
                     work(&mut repository::Backend::sqlite(connection, &scope, notes))
                 };
                 handle
-                    .write(operation, kind, bytes, work)
+                    .write(operation, kind, size, work)
                     .instrument(operation_span(operation))
                     .await
             }
@@ -201,12 +201,24 @@ impl StoreCore {
     {
         let mut work = Some(work);
         let kind = WriteKind::Closure(std::any::type_name::<F>());
-        self.write(operation, kind, size_of::<F>(), move |backend| {
+        let size = WriteSize {
+            operations: 1,
+            bytes: size_of::<F>(),
+        };
+        self.write(operation, kind, size, move |backend| {
             // The writer runs a closure once; a second run would have nothing to do.
             let work = work.take().ok_or(StateStoreError::Closed)?;
             work(&mut Transaction::new(backend.reborrow()))
         })
         .await
+    }
+}
+
+/// Returns how much a prepared write is.
+pub(super) fn size_of_write(prepared: &impl Footprint) -> WriteSize {
+    WriteSize {
+        operations: prepared.operations(),
+        bytes: prepared.bytes(),
     }
 }
 

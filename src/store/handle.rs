@@ -5,7 +5,7 @@ use crate::error::StateStoreError;
 /// Makes the handle of an aggregate. What an entry of the list has is said in `repository/methods.rs`.
 macro_rules! handle {
     (
-        $noun:ident: $Handle:ident, $Reader:ident, $Repository:ident, $Table:ident, $title:literal;
+        $noun:ident: $Handle:ident, $Batch:ident, $Reader:ident, $Repository:ident, $Table:ident, $title:literal;
         reads {$(
             $(#[$read_text:meta])*
             example [$(#[$read_example:meta])*]
@@ -69,11 +69,11 @@ macro_rules! handle {
                         $write_prepare
                     };
                     let operation = concat!(stringify!($noun), ".", stringify!($write));
-                    let kind = $crate::engine::WriteKind::$kind;
-                    let bytes = $crate::models::Footprint::bytes(&prepared);
+                    let size = $crate::store::core::size_of_write(&prepared);
+                    let kind = $crate::engine::WriteKind::$kind.of_size(size);
                     let prepared = $crate::models::Footprint::held(prepared);
                     self.core
-                        .write(operation, kind, bytes, move |backend| {
+                        .write(operation, kind, size, move |backend| {
                             let $write_prepared = &prepared;
                             $crate::repository::on_table!(backend, $Table, |$write_table| $write_run)
                         })

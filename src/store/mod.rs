@@ -4,6 +4,7 @@
 //! What it does there is the repository's.
 
 mod agents;
+mod batch;
 mod contract;
 mod core;
 mod events;
@@ -16,6 +17,10 @@ mod tasks;
 mod transitions;
 
 pub use agents::Agents;
+pub use batch::{
+    AgentBatch, Batch, BatchResults, BatchTicket, EventBatch, PrefixedBatch, SessionBatch,
+    SnapshotBatch, TaskBatch, TransitionBatch,
+};
 pub(crate) use core::StoreCore;
 pub use events::Events;
 pub use migrations::Migrations;
@@ -210,6 +215,11 @@ impl SqliteStateStore {
     #[must_use]
     pub fn pool(&self) -> &Pool {
         self.engine().pool()
+    }
+
+    /// Returns an empty batch of writes, under this handle's prefix, that are committed all or nothing.
+    pub fn batch(&self) -> Batch {
+        Batch::new(&self.core)
     }
 
     /// Returns the handle on the states of agents.

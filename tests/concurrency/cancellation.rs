@@ -9,7 +9,7 @@ use descartes_state::uuid::Uuid;
 use descartes_state::{
     AgentFilter, AppendOptions, ChangeIf, EventFilter, ManualClock, PageRequest, Revision, SaveIf,
     Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore,
-    StateStoreError, StoreOptions, TaskFilter, TaskStatus, TransitionDraft, TransitionFilter,
+    StateStoreError, Step, StoreOptions, TaskFilter, TaskStatus, TransitionDraft, TransitionFilter,
 };
 use descartes_state_testing::{
     HeldWriter, agent, connect, lines, numbered_event, numbered_task, open, poll_once,
@@ -43,6 +43,19 @@ fn writes() -> Vec<Method> {
         "save_task" => |store| store.save_task(&numbered_task(100)),
         "agents.save" => |store| store.agents().save(&agent("agent")),
         "agents.save_if" => |store| store.agents().save_if(&agent("agent"), SaveIf::Revision(Revision::from(1))),
+        "agents.step" => |store| async move {
+            let (state, event) = (agent("agent"), numbered_event(100, "new word"));
+            let step = Step::to(&state).reason("new").event(&event).session("session");
+            store.agents().step(&step).await
+        },
+        "batch.commit" => |store| async move {
+            let mut batch = store.batch();
+            batch.agents().delete("agent", ANY)?;
+            batch.tasks().purge(&numbered_task(1).id, ANY)?;
+            batch.events().append(&numbered_event(100, "new word"))?;
+            batch.sessions().end("session", SessionStatus::Failed, ANY)?;
+            batch.commit().await
+        },
         "agents.set_status" => |store| store.agents().set_status("agent", "busy", ANY),
         "agents.update" => |store| store.agents().update("agent", ANY, |state| {
             state.status = "updated".into();

@@ -141,6 +141,11 @@ fn methods() -> Vec<Method> {
         "load_agent_state" => |store| store.load_agent_state("inside"),
         "list_agents" => |store| store.list_agents(),
         "agents.count" => |store| store.agents().count(&AgentFilter::default()),
+        "batch.commit" => |store| async move {
+            let mut batch = store.batch();
+            batch.agents().save(&agent("inside"))?;
+            batch.commit().await
+        },
         "agents.purge" => |store| store.agents().purge("inside", ChangeIf::Any),
         "transitions.record" => |store| store.transitions().record(&TransitionDraft::new("inside", "{}", "{}")),
         "transitions.list" => |store| store.transitions().list(&TransitionFilter::default(), &PageRequest::default()),

@@ -3,7 +3,7 @@
 use descartes_state::uuid::Uuid;
 use descartes_state::{
     AgentFilter, AgentState, AppendOptions, Event, EventFilter, PageRequest, SaveIf, Session,
-    SessionFilter, SessionStatus, SnapshotFilter, Task, TaskFilter, TransitionDraft,
+    SessionFilter, SessionStatus, SnapshotFilter, Step, Task, TaskFilter, TransitionDraft,
     TransitionFilter,
 };
 
@@ -28,6 +28,22 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
         (
             "agents.save_if",
             bad!(Input "metadata", |store, id| store.agents().save_if(&AgentState { metadata: deep(), ..agent("a") }, SaveIf::Any)),
+        ),
+        (
+            "agents.step",
+            bad!(Id "agent_id", |store, id| store.agents().step(&Step::to_status(id, "x"))),
+        ),
+        (
+            "agents.step",
+            bad!(Id "status", |store, id| store.agents().step(&Step::to_status("agent", id))),
+        ),
+        (
+            "agents.step",
+            bad!(Id "session_id", |store, id| store.agents().step(&Step::to_status("agent", "x").session(id))),
+        ),
+        (
+            "agents.step",
+            bad!(Input "metadata", |store, id| store.agents().step(&Step::to_status("agent", "x").metadata(&deep()))),
         ),
         (
             "agents.get",

@@ -132,6 +132,14 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
         ("tasks.purge", Nothing("every UUID is an id")),
         ("snapshots.purge_expired", Nothing("it takes nothing")),
         (
+            "batch.commit",
+            bad!(Id "agent_id", |store, id| async {
+                let mut batch = store.batch();
+                batch.agents().save(&bad_agent(id))?;
+                batch.commit().await
+            }),
+        ),
+        (
             "transact",
             bad!(Id "agent_id", |store, id| { let id = id.to_owned(); store.transact(move |tx| tx.agents().save(&bad_agent(&id))) }),
         ),

@@ -3,7 +3,8 @@
 use descartes_state::uuid::Uuid;
 use descartes_state::{
     AgentFilter, AppendOptions, ChangeIf, Event, EventFilter, SaveIf, SessionFilter, SessionStatus,
-    SnapshotFilter, SnapshotOptions, StateStoreError, TaskFilter, TaskStatus, TransitionFilter,
+    SnapshotFilter, SnapshotOptions, StateStoreError, Step, TaskFilter, TaskStatus,
+    TransitionFilter,
 };
 
 use super::table::Method::{self, Counts, Shows, Writes};
@@ -29,6 +30,16 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
                 store
                     .agents()
                     .save_if(&own.agent("not yet"), SaveIf::Absent)
+            }),
+        ),
+        (
+            "agents.step",
+            call!(Writes, |store, own| {
+                store.agents().step(
+                    &Step::to(&own.agent("agent"))
+                        .event(&own.event(90))
+                        .session("session"),
+                )
             }),
         ),
         (

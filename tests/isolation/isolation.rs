@@ -179,6 +179,7 @@ isolation! {
     events_are_isolated "events",
     tasks_are_isolated "tasks",
     sessions_are_isolated "sessions",
+    batches_are_isolated "batch",
 }
 
 #[test]

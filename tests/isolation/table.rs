@@ -6,8 +6,8 @@ use std::pin::Pin;
 use descartes_state::serde_json::json;
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentState, Event, PageRequest, Session, SqliteStateStore, StateStoreError, Task, TaskFilter,
-    TransitionDraft,
+    AgentState, ChangeIf, Event, PageRequest, Session, SqliteStateStore, StateStoreError, Task,
+    TaskFilter, TransitionDraft,
 };
 
 use crate::handles;
@@ -149,6 +149,15 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
         (
             "migrations.revert",
             Unscoped("the schema is of all prefixes; it says whose rows go"),
+        ),
+        (
+            "batch.commit",
+            call!(Writes, |store, own| async {
+                let mut batch = store.batch();
+                batch.agents().delete("agent", ChangeIf::Any)?;
+                batch.tasks().save(&own.task(91))?;
+                batch.commit().await
+            }),
         ),
         (
             "transact",

@@ -20,7 +20,7 @@ use descartes_state::uuid::Uuid;
 use descartes_state::{
     ActorType, AgentFilter, AgentState, ChangeIf, Cursor, Event, EventFilter, PageRequest,
     Revision, SaveIf, Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions,
-    SqliteStateStore, Task, TaskFilter, TaskStatus, TimeRange, TransitionFilter, page::Order,
+    SqliteStateStore, Step, Task, TaskFilter, TaskStatus, TimeRange, TransitionFilter, page::Order,
 };
 use explain::{Examination, Sorting};
 
@@ -99,10 +99,12 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
         agents.count(&all().status("running")) => Nothing ["agent_states_by_status"];
         agents.count(&all().updated(hours())) => Nothing ["agent_states_by_update"];
         store.list_agents() => Nothing ["agent_states_by_agent"];
+        agents.step(&Step::to_status("agent-7", "idle")) => Nothing ["agent_states_by_agent"];
+        agents.step(&Step::to(&state("agent-7")).session("session-7")) => Nothing ["agent_states_by_agent", "sqlite_autoindex_sessions_1"];
         agents.set_status("agent-7", "idle", ChangeIf::Any) => Nothing ["agent_states_by_agent"];
         agents.delete("agent-7", ChangeIf::Any) => Nothing ["agent_states_by_agent"];
         agents.undelete("agent-7", ChangeIf::Any) => Nothing ["agent_states_by_agent"];
-        agents.save_if(&state("agent-7"), SaveIf::Revision(Revision::from(5))) => Nothing ["agent_states_by_agent"];
+        agents.save_if(&state("agent-7"), SaveIf::Revision(Revision::from(7))) => Nothing ["agent_states_by_agent"];
     }
 }
 

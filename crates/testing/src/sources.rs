@@ -19,7 +19,12 @@ pub fn public_async_methods() -> Result<BTreeSet<String>, Box<dyn Error>> {
     // Those that are written out.
     for entry in fs::read_dir(sources.join("store"))? {
         let path = entry?.path();
-        let text = fs::read_to_string(&path)?;
+        let file = if path.is_dir() {
+            path.join("mod.rs")
+        } else {
+            path.clone()
+        };
+        let text = fs::read_to_string(file)?;
         let handle = stem(&path).filter(|stem| !matches!(*stem, "mod" | "contract"));
         for rest in text.split("pub async fn ").skip(1) {
             let name = rest.split(['(', '<']).next().unwrap_or_default();

@@ -24,7 +24,7 @@ use super::schema::{self, Schema};
 use super::search_index;
 use super::transaction::DatabaseId;
 use super::wal::{self, Checkpointer};
-use super::writer::{Submitter, WriteKind, Writer};
+use super::writer::{Submitter, WriteKind, WriteSize, Writer};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use crate::migrations::Revert;
@@ -183,7 +183,7 @@ impl Database {
         self: &Arc<Self>,
         operation: &'static str,
         kind: WriteKind,
-        bytes: usize,
+        size: WriteSize,
         work: F,
     ) -> Result<T, StateStoreError>
     where
@@ -195,7 +195,7 @@ impl Database {
         let submitter = Submitter {
             database: self.id,
             keep_alive: Arc::clone(self) as Arc<dyn Send + Sync>,
-            bytes,
+            size,
         };
         let writer = &self.connections()?.writer;
         writer.submit(operation, kind, submitter, work).await
@@ -299,8 +299,13 @@ impl Database {
             }
             Ok(revert)
         };
-        self.submit(operation, WriteKind::OutsideTransaction, 0, work)
-            .await
+        self.submit(
+            operation,
+            WriteKind::OutsideTransaction,
+            WriteSize::SMALL,
+            work,
+        )
+        .await
     }
 
     /// Works on the search index, beside no write of this process.
@@ -319,8 +324,13 @@ impl Database {
                 SearchIndexTask::Check => search_index::check(file, timeout, database.observers),
             }
         };
-        self.submit(operation, WriteKind::OutsideTransaction, 0, work)
-            .await
+        self.submit(
+            operation,
+            WriteKind::OutsideTransaction,
+            WriteSize::SMALL,
+            work,
+        )
+        .await
     }
 
     /// Moves the log into the file, and closes every connection, unless a store has opened the file again. May be called
@@ -352,8 +362,13 @@ impl Database {
             let checkpoint = |connection: &mut SqliteConnection, _: &mut CommitNotes| {
                 wal::move_before_closing(connection)
             };
-            self.submit("close", WriteKind::OutsideTransaction, 0, checkpoint)
-                .await
+            self.submit(
+                "close",
+                WriteKind::OutsideTransaction,
+                WriteSize::SMALL,
+                checkpoint,
+            )
+            .await
         } else {
             Ok(())
         };

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::group::{Ended, begin_within, in_transaction, part, without_transaction};
+use super::kind::WriteKind;
 use super::queue::WriteQueue;
-use super::request::{WriteGroup, WriteKind};
+use super::request::WriteGroup;
 use super::turn::wait_for_turn;
 use crate::commit_notes::CommitNotes;
 use crate::engine::adaptive::{ArrivalPredictor, LatencyPredictor};

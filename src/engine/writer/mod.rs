@@ -1,7 +1,7 @@
 //! The writer: one connection, and group commit.
 //!
 //! A caller puts its request into the queue; whoever finds the queue without a leader becomes the [`Leader`], opens one
-//! immediate transaction, runs up to 256 queued requests in it (a *write group*), commits once, and answers all. An idle
+//! immediate transaction, runs queued requests in it (a *write group*: up to 256 operations), commits once, and answers all. An idle
 //! store therefore costs no hop to another thread, and a busy one shares each fsync. (RocksDB and raft-engine call the same
 //! thing so; in the literature it is *flat combining*.)
 //!
@@ -13,6 +13,7 @@
 //!   rolled back by that. A checkpoint or a migration has none.
 
 mod group;
+mod kind;
 mod leader;
 mod queue;
 mod request;
@@ -41,9 +42,9 @@ use super::turnstile::Turnstile;
 use super::wal::Checkpointer;
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
+pub(crate) use kind::{WriteKind, WriteSize};
 use leader::{Context, Leader};
 use queue::WriteQueue;
-pub(crate) use request::WriteKind;
 use request::{Ticket, TypedRequest};
 
 pub(super) struct Writer {
@@ -55,8 +56,7 @@ pub(super) struct Writer {
 pub(super) struct Submitter {
     pub(super) database: DatabaseId,
     pub(super) keep_alive: Arc<dyn Send + Sync>,
-    /// What the request holds while it waits.
-    pub(super) bytes: usize,
+    pub(super) size: WriteSize,
 }
 
 impl Writer {
@@ -106,7 +106,7 @@ impl Writer {
             + 'static,
     {
         let Context { queue, company, .. } = &*self.context;
-        let room = queue.room(submitter.bytes, &self.timeout).await?;
+        let room = queue.room(submitter.size, &self.timeout).await?;
         let ticket = Arc::<Ticket>::default();
         let (reply, mut answer) = oneshot::channel();
         let withdrawal = Withdrawal {
@@ -116,6 +116,7 @@ impl Writer {
         let lacks_leader = queue.push(Box::new(TypedRequest {
             operation,
             kind,
+            size: submitter.size,
             work,
             result: None,
             reply,

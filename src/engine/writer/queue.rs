@@ -4,14 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::request::{Request, WriteGroup, WriteKind};
+use super::kind::{GROUP, INLINE_GROUP, WriteKind, WriteSize};
+use super::request::{Request, WriteGroup};
 use super::room::{Room, Rooms};
 use crate::engine::connection::OwnConnection;
 use crate::engine::runtime::AcquireTimeout;
 use crate::error::StateStoreError;
-
-/// The most requests in one write group.
-const GROUP_REQUESTS: usize = 256;
 
 pub(super) struct WriteQueue {
     state: Mutex<QueueState>,
@@ -43,6 +41,19 @@ struct Holder {
     since: Instant,
 }
 
+impl QueueState {
+    /// Returns whether all that waits may run on a runtime's thread, in one group.
+    fn are_short(&self) -> bool {
+        let mut size: Option<WriteSize> = None;
+        self.requests.len() <= INLINE_GROUP.operations
+            && self.requests.iter().all(|request| {
+                let whole = size.map_or(request.size(), |size| size.plus(request.size()));
+                size = Some(whole);
+                request.kind().is_short() && whole.is_within(INLINE_GROUP)
+            })
+    }
+}
+
 impl WriteQueue {
     pub(super) fn new(operations: usize, bytes: usize) -> Self {
         Self {
@@ -52,19 +63,19 @@ impl WriteQueue {
         }
     }
 
-    /// Returns a place in the queue for a request of so many bytes; waits while it is full.
+    /// Returns a place in the queue for a request of this size; waits while it is full.
     pub(super) async fn room(
         &self,
-        bytes: usize,
+        size: WriteSize,
         timeout: &AcquireTimeout,
     ) -> Result<Room, StateStoreError> {
-        if let Some(room) = self.rooms.try_take(bytes)? {
+        if let Some(room) = self.rooms.try_take(size)? {
             return Ok(room);
         }
         let waiting = self.rooms.wait_for();
         // What is withdrawn from now on is swept at once.
         self.sweep();
-        waiting.take(bytes, timeout).await
+        waiting.take(size, timeout).await
     }
 
     /// Adds a request; returns whether the queue lacks a leader.
@@ -98,19 +109,23 @@ impl WriteQueue {
         state.connection.take()
     }
 
-    /// Takes the requests that go into the next transaction; for a runtime's thread none that is long.
+    /// Takes the requests that go into the next transaction; for a runtime's thread only where all that wait are few and
+    /// short.
     pub(super) fn next_group(&self, may_wait: bool) -> WriteGroup {
         let mut state = self.lock();
         state.holder = None;
         let mut group = WriteGroup::new();
-        while group.len() < GROUP_REQUESTS {
-            let Some(kind) = state.requests.front().map(|next| next.kind()) else {
-                break;
-            };
-            let is_refused = !may_wait && !kind.is_short();
-            if is_refused || (kind.is_exclusive() && !group.is_empty()) {
+        if !may_wait && !state.are_short() {
+            return group;
+        }
+        let mut size: Option<WriteSize> = None;
+        while let Some(next) = state.requests.front() {
+            let kind = next.kind();
+            let whole = size.map_or(next.size(), |size| size.plus(next.size()));
+            if size.is_some() && (kind.is_exclusive() || !whole.is_within(GROUP)) {
                 break;
             }
+            size = Some(whole);
             group.extend(state.requests.pop_front());
             if kind.is_exclusive() {
                 state.holder = group.first().map(|first| Holder {
@@ -153,7 +168,7 @@ impl WriteQueue {
     pub(super) fn gather(&self, requests: usize, moment: Duration) -> usize {
         let deadline = Instant::now() + moment;
         let mut state = self.lock();
-        state.awaited = requests.min(GROUP_REQUESTS);
+        state.awaited = requests.min(GROUP.operations);
         while state.requests.len() < state.awaited {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

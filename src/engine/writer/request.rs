@@ -9,6 +9,7 @@ use diesel::SqliteConnection;
 use tokio::sync::oneshot;
 use tracing::Span;
 
+use super::kind::{WriteKind, WriteSize};
 use super::room::Room;
 use crate::commit_notes::CommitNotes;
 use crate::engine::runtime::catch_panic;
@@ -17,42 +18,10 @@ use crate::engine::transaction::{
 };
 use crate::error::{ErrorKind, StateStoreError};
 
-/// What kind of write it is: what it needs of a transaction, and where it may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WriteKind {
-    /// One writing statement over one row, which SQLite rolls back by itself if it fails. What else it asks, before and
-    /// after, can only fail where the connection is broken.
-    SingleStatement,
-    /// A few statements: they need a savepoint.
-    FewStatements,
-    /// Any number of rows: a transaction of its own, and never on a runtime's thread. With a savepoint, SQLite would keep a
-    /// copy of every page that it changes.
-    Bulk,
-    /// A caller's closure: a transaction of its own, on the blocking pool. The name of its type says where it stands in the
-    /// source.
-    Closure(&'static str),
-    /// No transaction at all, on the blocking pool: a checkpoint, a migration.
-    OutsideTransaction,
-}
-
-impl WriteKind {
-    /// Returns whether it shares its transaction with no other.
-    pub(super) fn is_exclusive(self) -> bool {
-        matches!(
-            self,
-            Self::Bulk | Self::Closure(_) | Self::OutsideTransaction
-        )
-    }
-
-    /// Returns whether it may run on a runtime's thread.
-    pub(super) fn is_short(self) -> bool {
-        matches!(self, Self::SingleStatement | Self::FewStatements)
-    }
-}
-
 /// A queued write, whatever the type of its result.
 pub(super) trait Request: Send {
     fn kind(&self) -> WriteKind;
+    fn size(&self) -> WriteSize;
     fn operation(&self) -> &'static str;
     fn is_withdrawn(&self) -> bool;
     /// Claims the request, also a second time; returns false if its caller is gone.
@@ -117,6 +86,7 @@ impl Ticket {
 pub(super) struct TypedRequest<T, F> {
     pub(super) operation: &'static str,
     pub(super) kind: WriteKind,
+    pub(super) size: WriteSize,
     pub(super) work: F,
     pub(super) result: Option<Result<T, StateStoreError>>,
     pub(super) reply: oneshot::Sender<Result<T, StateStoreError>>,
@@ -133,6 +103,10 @@ where
 {
     fn kind(&self) -> WriteKind {
         self.kind
+    }
+
+    fn size(&self) -> WriteSize {
+        self.size
     }
 
     fn operation(&self) -> &'static str {

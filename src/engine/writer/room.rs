@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+use super::kind::WriteSize;
 use crate::engine::runtime::AcquireTimeout;
 use crate::error::StateStoreError;
 
@@ -18,7 +19,7 @@ pub(super) struct Rooms {
 
 /// A request's place in the queue, until it is answered.
 pub(super) struct Room {
-    _operation: OwnedSemaphorePermit,
+    _operations: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
@@ -34,18 +35,18 @@ impl Rooms {
         }
     }
 
-    /// Takes room for a request of so many bytes, if there is some. A request that is larger than all the room there is
-    /// takes all of it.
+    /// Takes room for a request of this size, if there is some. A request that is larger than all the room there is takes
+    /// all of it.
     ///
     /// # Errors
     /// `Closed`.
-    pub(super) fn try_take(&self, bytes: usize) -> Result<Option<Room>, StateStoreError> {
-        let Some(operation) = self.operations.try_take(1)? else {
+    pub(super) fn try_take(&self, size: WriteSize) -> Result<Option<Room>, StateStoreError> {
+        let Some(operations) = self.operations.try_take(size.operations)? else {
             return Ok(None);
         };
-        let bytes = self.bytes.try_take(bytes)?;
+        let bytes = self.bytes.try_take(size.bytes)?;
         Ok(bytes.map(|bytes| Room {
-            _operation: operation,
+            _operations: operations,
             _bytes: bytes,
         }))
     }
@@ -66,18 +67,18 @@ impl Rooms {
 pub(super) struct Waiting<'r>(&'r Rooms);
 
 impl Waiting<'_> {
-    /// Takes room for a request of so many bytes as soon as there is some, and waits for it as long as a call may.
+    /// Takes room for a request of this size as soon as there is some, and waits for it as long as a call may.
     ///
     /// # Errors
     /// `QueueFull`, `Closed`.
     pub(super) async fn take(
         self,
-        bytes: usize,
+        size: WriteSize,
         timeout: &AcquireTimeout,
     ) -> Result<Room, StateStoreError> {
         Ok(Room {
-            _operation: self.0.operations.take(1, timeout).await?,
-            _bytes: self.0.bytes.take(bytes, timeout).await?,
+            _operations: self.0.operations.take(size.operations, timeout).await?,
+            _bytes: self.0.bytes.take(size.bytes, timeout).await?,
         })
     }
 }

@@ -9,6 +9,7 @@ use super::dialect::{Connection, Db, UnindexedText, limited};
 use super::lists::whole_list;
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, remove_rows, revisioned};
+use crate::commit_notes::CommitNotes;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
 use crate::models::{AgentFilter, AgentRecord, AgentRow, AgentState, NewAgent, Scope};
@@ -17,8 +18,9 @@ use crate::page::{IdBounds, Listed, Order, Page, PageRequest, fetch};
 use crate::schema::{agent_states, state_snapshots};
 
 pub(crate) struct AgentTable<'t> {
-    connection: &'t mut Connection,
-    scope: &'t Scope,
+    pub(super) connection: &'t mut Connection,
+    pub(super) scope: &'t Scope,
+    pub(super) notes: &'t mut CommitNotes,
 }
 
 revisioned! {
@@ -31,12 +33,8 @@ impl<'t> AgentTable<'t> {
         Self {
             connection: context.connection,
             scope: context.scope,
+            notes: context.notes,
         }
-    }
-
-    /// Returns the agents of a transaction that another table is open on.
-    pub(super) fn of(connection: &'t mut Connection, scope: &'t Scope) -> Self {
-        Self { connection, scope }
     }
 
     pub(crate) fn get(&mut self, agent_id: &str) -> Result<Option<AgentRecord>, StateStoreError> {
@@ -90,6 +88,16 @@ impl<'t> AgentTable<'t> {
     ) -> Result<Revision, StateStoreError> {
         let current = self.current(agent_id)?;
         let current = self.subject(agent_id).may_change(condition, current)?;
+        self.write_status(agent_id, status, current)
+    }
+
+    /// Changes the status of the current row; returns its new revision.
+    pub(super) fn write_status(
+        &mut self,
+        agent_id: &str,
+        status: &str,
+        current: Current,
+    ) -> Result<Revision, StateStoreError> {
         let now = self.scope.clock.now();
         let change = agent_states::status.eq(status);
         change!(self, agent_states by agent_id, agent_id, current, now, change)

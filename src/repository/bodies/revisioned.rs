@@ -198,7 +198,7 @@ macro_rules! revisioned {
         [$($column:ident),+] $(, |$row:ident| $extra:expr)?
     ) => {
         impl<'t> $Table<'t> {
-            fn subject<'a>(&self, id: &'a str) -> Subject<'a>
+            pub(super) fn subject<'a>(&self, id: &'a str) -> Subject<'a>
             where
                 't: 'a,
             {
@@ -211,7 +211,7 @@ macro_rules! revisioned {
                 }
             }
 
-            fn current(&mut self, id: &str) -> Result<Option<Current>, StateStoreError> {
+            pub(super) fn current(&mut self, id: &str) -> Result<Option<Current>, StateStoreError> {
                 let row = $table::table
                     .filter($table::namespace.eq(self.scope.namespace.as_str()))
                     .filter($table::$key.eq(id))
@@ -228,8 +228,17 @@ macro_rules! revisioned {
                 condition: SaveIf,
             ) -> Result<Revision, StateStoreError> {
                 let current = self.current(&row.$key)?;
+                self.subject(&row.$key).may_save(condition, current)?;
+                self.write(row, current)
+            }
+
+            /// Writes a row over the current one, or in its place; returns its new revision.
+            pub(super) fn write(
+                &mut self,
+                row: &$Row,
+                current: Option<Current>,
+            ) -> Result<Revision, StateStoreError> {
                 let subject = self.subject(&row.$key);
-                subject.may_save(condition, current)?;
                 let revision = subject.saved_revision(self.connection, current)?;
                 if current.is_none() {
                     let insert = diesel::insert_into($table::table)

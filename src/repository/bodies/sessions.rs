@@ -74,6 +74,11 @@ impl<'t> SessionTable<'t> {
         Ok(self.matching(filter)?.count().get_result(self.connection)?)
     }
 
+    /// Returns the revision of a session, deleted or not.
+    pub(super) fn revision(&mut self, id: &str) -> Result<Option<Revision>, StateStoreError> {
+        Ok(self.current(id)?.map(|current| current.revision))
+    }
+
     pub(crate) fn touch(
         &mut self,
         id: &str,

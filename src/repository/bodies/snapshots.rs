@@ -9,6 +9,7 @@ use super::dialect::{Connection, Db, changes};
 use super::lists::{in_sequence, whole_list};
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, first_revision, remove_rows};
+use crate::commit_notes::CommitNotes;
 use crate::condition::ChangeIf;
 use crate::error::StateStoreError;
 use crate::models::{
@@ -22,6 +23,7 @@ use crate::schema::{agent_states, state_snapshots};
 pub(crate) struct SnapshotTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
+    notes: &'t mut CommitNotes,
 }
 
 type Boxed = state_snapshots::BoxedQuery<'static, Db>;
@@ -37,6 +39,7 @@ impl<'t> SnapshotTable<'t> {
         Self {
             connection: context.connection,
             scope: context.scope,
+            notes: context.notes,
         }
     }
 
@@ -156,11 +159,8 @@ impl<'t> SnapshotTable<'t> {
     ) -> Result<Revision, StateStoreError> {
         let head = self.head(id)?;
         let head = head.ok_or_else(|| self.subject(id).not_found())?;
-        AgentTable::of(self.connection, self.scope).copy_from_snapshot(
-            &head.agent_id,
-            id,
-            condition,
-        )
+        let context = TableContext::new(self.connection, self.scope, self.notes, false);
+        AgentTable::new(context).copy_from_snapshot(&head.agent_id, id, condition)
     }
 
     pub(crate) fn update(

@@ -22,6 +22,8 @@ mod revisioned;
 mod sessions;
 #[path = "../bodies/snapshots.rs"]
 mod snapshots;
+#[path = "../bodies/steps.rs"]
+mod steps;
 #[path = "../bodies/tasks.rs"]
 mod tasks;
 #[path = "../bodies/transitions.rs"]

@@ -1,6 +1,7 @@
 //! The fuller API of the aggregate handles: expectations and revisions, pages and filters, lifecycles, transactions,
 //! an application's own tables.
 
+mod batches;
 mod bulk;
 mod compression;
 mod expectations;
@@ -15,6 +16,7 @@ mod recorded_again;
 mod revisions;
 mod sessions;
 mod snapshots;
+mod steps;
 mod times;
 mod transactions;
 mod updates;

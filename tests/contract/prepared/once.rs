@@ -7,7 +7,7 @@ use descartes_state::diesel::connection::{
     Instrumentation, InstrumentationEvent, set_default_instrumentation,
 };
 use descartes_state::{
-    ChangeIf, ManualClock, SaveIf, Session, SessionStatus, SnapshotOptions, SqliteStateStore,
+    ChangeIf, ManualClock, SaveIf, Session, SessionStatus, SnapshotOptions, SqliteStateStore, Step,
     TaskStatus, TransitionDraft,
 };
 
@@ -74,6 +74,20 @@ async fn write_everything(store: &SqliteStateStore, round: u128) {
         agents.save(&agent(&id)).await.unwrap();
     }
     agents.set_status(&id, "busy", ANY).await.unwrap();
+    let stepping = format!("stepping-{round}");
+    for _ in 0..2 {
+        let state = agent(&stepping);
+        let event = numbered_event(3_000 + round, "step");
+        let step = Step::to(&state).event(&event);
+        agents.step(&step).await.unwrap();
+    }
+    let taken = Step::to_status(&stepping, "busy");
+    agents.step(&taken).await.unwrap();
+    let id_of_step = numbered_event(4_000 + round, "").id;
+    for _ in 0..2 {
+        let taken = Step::to_state_data(&stepping, "{}").id(id_of_step);
+        agents.step(&taken).await.unwrap();
+    }
     let options = SnapshotOptions::default();
     store.snapshots().create(&id, &options).await.unwrap();
     agents.delete(&id, ANY).await.unwrap();

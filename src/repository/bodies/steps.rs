@@ -1,0 +1,209 @@
+//! Steps of agents: state, transition, events and session in one operation.
+
+use diesel::expression::AsExpression;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+
+use super::agents::AgentTable;
+use super::context::TableContext;
+use super::dialect::last_insert_rowid;
+use super::events::EventTable;
+use super::prepared::prepared;
+use super::revisioned::{Current, change};
+use super::sessions::SessionTable;
+use super::transitions::TransitionTable;
+use crate::condition::{ChangeIf, SaveIf};
+use crate::error::StateStoreError;
+use crate::models::{NewStep, NewStepChange, Stepped};
+use crate::numbers::{Revision, Seq};
+use crate::schema::{agent_states, state_transitions};
+
+impl AgentTable<'_> {
+    pub(crate) fn step(&mut self, step: &NewStep<'_>) -> Result<Stepped, StateStoreError> {
+        if step.transition.has_given_id
+            && let Some(stored) = self.transitions().find(&step.transition.id)?
+        {
+            if step.says_the_same_as(&stored.transition) {
+                return self.stepped_before(step, stored.seq);
+            }
+            // Recorded rows never change: each stays at its first revision.
+            return Err(StateStoreError::Conflict {
+                entity: "transition",
+                id: step.transition.id.clone(),
+                expected: SaveIf::Absent,
+                actual: Revision::from(1),
+            });
+        }
+        let current = self.current(&step.agent_id)?;
+        let subject = self.subject(&step.agent_id);
+        match &step.change {
+            NewStepChange::State(_, condition) => subject.may_save(*condition, current)?,
+            NewStepChange::Status(_, condition) | NewStepChange::StateData(_, condition) => {
+                subject.may_change(*condition, current).map(drop)?;
+            }
+        }
+        // First: it copies the state that the row has until now.
+        let transition = self.record(step, current)?;
+        let revision = self.change(step, current)?;
+        let mut events = EventTable::new(self.context());
+        let events = step.events.iter().map(|event| events.put(event));
+        let events = events.collect::<Result<_, _>>()?;
+        let session = match &step.session_id {
+            Some(id) => Some(SessionTable::new(self.context()).touch(id, ChangeIf::Any)?),
+            None => None,
+        };
+        Ok(Stepped {
+            revision,
+            transition,
+            events,
+            session,
+        })
+    }
+
+    /// Returns what a step wrote that was taken before.
+    fn stepped_before(
+        &mut self,
+        step: &NewStep<'_>,
+        transition: Seq,
+    ) -> Result<Stepped, StateStoreError> {
+        let current = self.current(&step.agent_id)?;
+        let subject = self.subject(&step.agent_id);
+        let current = current.ok_or_else(|| subject.not_found())?;
+        let mut events = EventTable::new(self.context());
+        let events = step.events.iter().map(|event| events.put(event));
+        let events = events.collect::<Result<_, _>>()?;
+        let session = match &step.session_id {
+            Some(id) => SessionTable::new(self.context()).revision(id)?,
+            None => None,
+        };
+        Ok(Stepped {
+            revision: current.revision,
+            transition,
+            events,
+            session,
+        })
+    }
+
+    fn change(
+        &mut self,
+        step: &NewStep<'_>,
+        current: Option<Current>,
+    ) -> Result<Revision, StateStoreError> {
+        let id = step.agent_id.as_str();
+        match (&step.change, current) {
+            (NewStepChange::State(row, _), current) => self.write(row, current),
+            (NewStepChange::Status(status, _), Some(current)) => {
+                self.write_status(id, status, current)
+            }
+            (NewStepChange::StateData(body, _), Some(current)) => {
+                let now = self.scope.clock.now();
+                let change = (
+                    agent_states::state_data.eq(body),
+                    agent_states::state_data_codec.eq(body.codec()),
+                );
+                change!(self, agent_states by agent_id, id, current, now, change)
+            }
+            (NewStepChange::Status(..) | NewStepChange::StateData(..), None) => {
+                Err(self.subject(id).not_found())
+            }
+        }
+    }
+
+    /// Records the transition. The state before is copied inside SQL, in its stored form, and so is the state after where
+    /// the step has none.
+    fn record(
+        &mut self,
+        step: &NewStep<'_>,
+        current: Option<Current>,
+    ) -> Result<Seq, StateStoreError> {
+        use agent_states as agent;
+        use state_transitions as transition;
+        let new = &step.transition;
+        let has_state = current.is_some_and(|current| !current.is_deleted);
+        let namespace = self.scope.namespace.as_str();
+        let columns = (
+            transition::namespace,
+            transition::id,
+            transition::agent_id,
+            transition::state_before,
+            transition::state_before_codec,
+            transition::state_after,
+            transition::state_after_codec,
+            transition::reason,
+            transition::timestamp,
+            transition::metadata,
+            transition::recorded_at,
+        );
+        let row = || {
+            agent::table
+                .filter(agent::namespace.eq(namespace))
+                .filter(agent::agent_id.eq(&step.agent_id))
+        };
+        match step.state_after() {
+            Some(after) if has_state => {
+                let copy = row()
+                    .select((
+                        agent::namespace,
+                        (&new.id).into_sql::<Text>(),
+                        agent::agent_id,
+                        agent::state_data,
+                        agent::state_data_codec,
+                        after.as_expression(),
+                        after.codec().into_sql::<BigInt>(),
+                        (&new.reason).into_sql::<Nullable<Text>>(),
+                        new.timestamp.into_sql::<BigInt>(),
+                        (&new.metadata).into_sql::<Nullable<Text>>(),
+                        new.recorded_at.into_sql::<BigInt>(),
+                    ))
+                    .insert_into(transition::table)
+                    .into_columns(columns);
+                prepared!(copy).write(self.connection)?;
+            }
+            Some(after) => {
+                let insert = diesel::insert_into(transition::table).values((
+                    transition::namespace.eq(namespace),
+                    transition::id.eq(&new.id),
+                    transition::agent_id.eq(&step.agent_id),
+                    transition::state_before.eq(""),
+                    transition::state_after.eq(after),
+                    transition::state_after_codec.eq(after.codec()),
+                    transition::reason.eq(&new.reason),
+                    transition::timestamp.eq(new.timestamp),
+                    transition::metadata.eq(&new.metadata),
+                    transition::recorded_at.eq(new.recorded_at),
+                ));
+                prepared!(insert).write(self.connection)?;
+            }
+            None => {
+                let copy = row()
+                    .select((
+                        agent::namespace,
+                        (&new.id).into_sql::<Text>(),
+                        agent::agent_id,
+                        agent::state_data,
+                        agent::state_data_codec,
+                        agent::state_data,
+                        agent::state_data_codec,
+                        (&new.reason).into_sql::<Nullable<Text>>(),
+                        new.timestamp.into_sql::<BigInt>(),
+                        (&new.metadata).into_sql::<Nullable<Text>>(),
+                        new.recorded_at.into_sql::<BigInt>(),
+                    ))
+                    .insert_into(transition::table)
+                    .into_columns(columns);
+                prepared!(copy).write(self.connection)?;
+            }
+        }
+        let seq: i64 = diesel::select(last_insert_rowid()).get_result(self.connection)?;
+        Ok(seq.into())
+    }
+
+    fn transitions(&mut self) -> TransitionTable<'_> {
+        TransitionTable::new(self.context())
+    }
+
+    /// Returns the transaction for another table.
+    fn context(&mut self) -> TableContext<'_> {
+        TableContext::new(self.connection, self.scope, self.notes, false)
+    }
+}
