@@ -1,13 +1,12 @@
 -- Indexes for every list: in order of sequence, and within a time range.
--- The rowid (seq) ends every index entry, so (namespace, x) also lists x in order of sequence.
+-- The rowid (seq) ends every index entry, so (namespace, x) also lists x in order of sequence. Where a time follows seq, a time
+-- range is checked inside the index, entry by entry: an index of its own would cost each append one more page of the log.
 CREATE UNIQUE INDEX agent_states_by_agent ON agent_states (namespace, agent_id);
 CREATE INDEX agent_states_by_status ON agent_states (namespace, status, agent_id) WHERE NOT is_deleted;
-CREATE INDEX agent_states_by_update ON agent_states (namespace, updated_at) WHERE NOT is_deleted;
 
 CREATE INDEX state_transitions_by_sequence ON state_transitions (namespace);
 CREATE INDEX state_transitions_by_time ON state_transitions (namespace, timestamp);
-CREATE INDEX state_transitions_by_agent ON state_transitions (namespace, agent_id);
-CREATE INDEX state_transitions_by_agent_time ON state_transitions (namespace, agent_id, timestamp);
+CREATE INDEX state_transitions_by_agent ON state_transitions (namespace, agent_id, seq, timestamp);
 
 CREATE INDEX state_snapshots_by_sequence ON state_snapshots (namespace);
 CREATE INDEX state_snapshots_by_time ON state_snapshots (namespace, created_at, expires_at);
@@ -17,11 +16,9 @@ CREATE INDEX state_snapshots_by_expiry ON state_snapshots (namespace, expires_at
 
 CREATE INDEX events_by_sequence ON events (namespace);
 CREATE INDEX events_by_time ON events (namespace, timestamp);
-CREATE INDEX events_by_session ON events (namespace, session_id);
-CREATE INDEX events_by_session_time ON events (namespace, session_id, timestamp);
-CREATE INDEX events_by_type ON events (namespace, event_type);
-CREATE INDEX events_by_type_time ON events (namespace, event_type, timestamp);
-CREATE INDEX events_by_actor ON events (namespace, actor_id);
+CREATE INDEX events_by_session ON events (namespace, session_id, seq, timestamp);
+CREATE INDEX events_by_type ON events (namespace, event_type, seq, timestamp);
+CREATE INDEX events_by_actor ON events (namespace, actor_id, seq, timestamp);
 
 CREATE INDEX tasks_by_sequence ON tasks (namespace);
 CREATE INDEX tasks_by_update ON tasks (namespace, updated_at) WHERE NOT is_deleted;
@@ -35,4 +32,4 @@ CREATE INDEX sessions_by_status ON sessions (namespace, status) WHERE NOT is_del
 CREATE INDEX sessions_by_agent ON sessions (namespace, agent_id) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_agent_status ON sessions (namespace, agent_id, status) WHERE NOT is_deleted;
 CREATE INDEX sessions_by_agent_time ON sessions (namespace, agent_id, started_at, is_deleted) WHERE NOT is_deleted;
-INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0007', '1d6134dcfc77c4323b3307b4aa2c235b');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0007', '5c53eb7d53540aab236754460a77e7aa');

@@ -51,8 +51,6 @@ pub(crate) enum Sorting {
     Nothing,
     /// Sequence numbers, inside the subquery that picks the page: a time range in order of sequence.
     Numbers,
-    /// Rows: agents of a time range, which come by id.
-    Rows,
 }
 
 /// What is wrong with a plan, whatever index it names.
@@ -68,7 +66,6 @@ pub(crate) fn faults(steps: &[Step], sorting: Sorting) -> Vec<String> {
         let may_sort = match sorting {
             Sorting::Nothing => false,
             Sorting::Numbers => step.parent != 0,
-            Sorting::Rows => true,
         };
         // A range of rowids goes through the rows of other namespaces.
         let is_walk = detail.contains("INTEGER PRIMARY KEY (rowid<")

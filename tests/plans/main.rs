@@ -88,8 +88,9 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
             agents.list(&all(), &page) => Nothing ["agent_states_by_agent"];
             agents.list(&all().include_deleted(), &page) => Nothing ["agent_states_by_agent"];
             agents.list(&all().status("running"), &page) => Nothing ["agent_states_by_status"];
-            agents.list(&all().updated(hours()), &page) => Rows ["agent_states_by_update"];
-            agents.list(&all().updated(hours()).status("running"), &page) => Rows [];
+            // Checked row by row: an index of update times would be written at every save.
+            agents.list(&all().updated(hours()), &page) => Nothing ["agent_states_by_agent"];
+            agents.list(&all().updated(hours()).status("running"), &page) => Nothing ["agent_states_by_status"];
             agents.list(&all().status("running").include_deleted(), &page) => Nothing ["agent_states_by_agent"];
         }
     }
@@ -97,7 +98,7 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
         agents.get("agent-7") => Nothing ["sqlite_autoindex_agent_states_1"];
         agents.count(&all()) => Nothing [];
         agents.count(&all().status("running")) => Nothing ["agent_states_by_status"];
-        agents.count(&all().updated(hours())) => Nothing ["agent_states_by_update"];
+        agents.count(&all().updated(hours())) => Nothing ["agent_states_by_status"];
         store.list_agents() => Nothing ["agent_states_by_agent"];
         agents.step(&Step::to_status("agent-7", "idle")) => Nothing ["agent_states_by_agent"];
         agents.step(&Step::to(&state("agent-7")).session("session-7")) => Nothing ["agent_states_by_agent", "sqlite_autoindex_sessions_1"];
@@ -117,7 +118,7 @@ async fn transitions(store: &SqliteStateStore, seen: &mut Examination) {
             transitions.list(&all(), &page) => Nothing ["state_transitions_by_sequence"];
             transitions.list(&of_agent(), &page) => Nothing ["state_transitions_by_agent"];
             transitions.list(&all().time(hours()), &page) => Numbers ["state_transitions_by_time"];
-            transitions.list(&of_agent().time(hours()), &page) => Numbers ["state_transitions_by_agent_time"];
+            transitions.list(&of_agent().time(hours()), &page) => Nothing ["state_transitions_by_agent"];
         }
     }
     plans! { seen:
@@ -125,7 +126,7 @@ async fn transitions(store: &SqliteStateStore, seen: &mut Examination) {
         transitions.count(&all()) => Nothing [];
         transitions.count(&of_agent()) => Nothing [];
         transitions.count(&all().time(hours())) => Nothing ["state_transitions_by_time"];
-        transitions.count(&of_agent().time(hours())) => Nothing ["state_transitions_by_agent_time"];
+        transitions.count(&of_agent().time(hours())) => Nothing ["state_transitions_by_agent"];
         store.get_state_history("agent-7", 50) => Nothing ["state_transitions_by_agent"];
         store.record_state_transition("agent-7", "{}", "{}", None) => Nothing [];
         transitions.purge_before(1_700_000_100) => Nothing ["state_transitions_by_time"];
@@ -176,11 +177,13 @@ async fn events(store: &SqliteStateStore, seen: &mut Examination) {
             events.list(&of_type(), &page) => Nothing ["events_by_type"];
             events.list(&all().actor("actor-7"), &page) => Nothing ["events_by_actor"];
             events.list(&all().time(hours()), &page) => Numbers ["events_by_time"];
-            events.list(&of_session().time(hours()), &page) => Numbers ["events_by_session_time"];
-            events.list(&of_type().time(hours()), &page) => Numbers ["events_by_type_time"];
+            // The index has the times too, so that a range is checked in it, in order.
+            events.list(&of_session().time(hours()), &page) => Nothing ["events_by_session"];
+            events.list(&of_type().time(hours()), &page) => Nothing ["events_by_type"];
+            events.list(&all().actor("actor-7").time(hours()), &page) => Nothing ["events_by_actor"];
             // Two filters without an index of their own: either's will do.
             events.list(&of_session().event_type("tool"), &page) => Nothing [];
-            events.list(&all().actor("actor-7").time(hours()), &page) => Numbers [];
+            events.list(&of_session().event_type("tool").time(hours()), &page) => Nothing [];
         }
     }
     let id = "00000000-0000-7000-8000-000000000007".parse().unwrap();
@@ -189,8 +192,8 @@ async fn events(store: &SqliteStateStore, seen: &mut Examination) {
         events.ids_between(&id, &Uuid::max(), 10) => Nothing ["sqlite_autoindex_events_1"];
         events.count(&all()) => Nothing [];
         events.count(&all().time(hours())) => Nothing ["events_by_time"];
-        events.count(&of_session().time(hours())) => Nothing ["events_by_session_time"];
-        events.count(&of_type().time(hours())) => Nothing ["events_by_type_time"];
+        events.count(&of_session().time(hours())) => Nothing ["events_by_session"];
+        events.count(&of_type().time(hours())) => Nothing ["events_by_type"];
         store.get_events("session-7") => Nothing ["events_by_session"];
         store.get_events_by_type("tool") => Nothing ["events_by_type"];
         events.purge_before(1_700_000_100) => Nothing ["events_by_time"];
@@ -408,8 +411,8 @@ async fn a_plan_that_scans_walks_or_sorts_is_a_fault() {
     let store = SqliteStateStore::temporary().await.unwrap();
     let mut connection = descartes_state_testing::connect_patiently(store.path());
     for (query, sorting) in [
-        ("SELECT * FROM events", Sorting::Rows),
-        ("SELECT count(*) FROM events", Sorting::Rows),
+        ("SELECT * FROM events", Sorting::Numbers),
+        ("SELECT count(*) FROM events", Sorting::Numbers),
         ("SELECT * FROM events WHERE seq < 9", Sorting::Nothing),
         (
             "SELECT * FROM events WHERE namespace = '' ORDER BY content",

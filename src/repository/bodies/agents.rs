@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::context::TableContext;
-use super::dialect::{Connection, Db, UnindexedText, limited};
+use super::dialect::{Connection, Db, limited};
 use super::lists::whole_list;
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, remove_rows, revisioned};
@@ -248,16 +248,8 @@ impl<'t> AgentTable<'t> {
     ) -> Result<Vec<Listed<AgentRecord>>, StateStoreError> {
         let mut query = self.matching(filter)?;
         let after = bounds.after.clone();
-        // Where there is a time range, that is to choose the index, not the cursor.
-        let is_ranged = filter.updated.is_limited();
         query = match (after, bounds.order) {
             (None, _) => query,
-            (Some(after), Order::Ascending) if is_ranged => {
-                query.filter(UnindexedText::new(agent_states::agent_id).gt(after))
-            }
-            (Some(after), Order::Descending) if is_ranged => {
-                query.filter(UnindexedText::new(agent_states::agent_id).lt(after))
-            }
             (Some(after), Order::Ascending) => query.filter(agent_states::agent_id.gt(after)),
             (Some(after), Order::Descending) => query.filter(agent_states::agent_id.lt(after)),
         };

@@ -6,10 +6,8 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::context::TableContext;
-use super::dialect::{
-    Connection, Db, Matching, UnindexedNumber, UnindexedText, changes, last_insert_rowid,
-};
-use super::lists::{in_sequence, page_of, whole_list};
+use super::dialect::{Connection, Db, Matching, UnindexedText, changes, last_insert_rowid};
+use super::lists::{in_sequence, page_of, whole_list, within};
 use super::prepared::prepared;
 use super::search::{self, Words, events_search};
 use crate::commit_notes::CommitNotes;
@@ -20,9 +18,10 @@ use crate::numbers::{Revision, Seq};
 use crate::page::{Page, PageRequest, SequenceBounds};
 use crate::schema::events;
 
-/// A boxed query over `events`, cut down to the namespace and the filter. Its columns are wrapped in `$text` or `$number`.
+/// A boxed query over `events`, cut down to the namespace and the filter. Its text columns are wrapped in `$text`; `$by_time`
+/// is whether the time range is to pick the index.
 macro_rules! restricted {
-    ($query:expr, $scope:expr, $filter:expr, $text:path, $number:path) => {{
+    ($query:expr, $scope:expr, $filter:expr, $text:path, $by_time:expr) => {{
         let (scope, filter): (&Scope, &EventFilter) = ($scope, $filter);
         let limits = &scope.limits;
         let namespace = scope.namespace.as_str().to_owned();
@@ -39,13 +38,7 @@ macro_rules! restricted {
             let actor_id = limits.id("actor_id", actor_id)?.to_owned();
             query = query.filter($text(events::actor_id).eq(actor_id));
         }
-        if let Some(from) = filter.time.from {
-            query = query.filter($number(events::timestamp).ge(from));
-        }
-        if let Some(until) = filter.time.until {
-            query = query.filter($number(events::timestamp).lt(until));
-        }
-        query
+        within!(query, events::timestamp, filter.time, $by_time)
     }};
 }
 
@@ -101,7 +94,12 @@ impl<'t> EventTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<EventRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
+        let query = in_sequence!(
+            events,
+            self.matching(filter)?,
+            picks_by_time(filter),
+            bounds
+        );
         let rows = self.load(query)?;
         Ok(Page::by_sequence(rows, bounds, |last: &EventRecord| {
             last.seq
@@ -112,7 +110,12 @@ impl<'t> EventTable<'t> {
     pub(crate) fn all(&mut self, filter: &EventFilter) -> Result<Vec<Event>, StateStoreError> {
         let limit = self.scope.limits.list_rows;
         let bounds = SequenceBounds::newest(limit);
-        let query = in_sequence!(events, self.matching(filter)?, filter.time, bounds);
+        let query = in_sequence!(
+            events,
+            self.matching(filter)?,
+            picks_by_time(filter),
+            bounds
+        );
         let rows = whole_list(self.load(query)?, limit, "events().list(..)")?;
         Ok(rows.into_iter().map(|record| record.event).collect())
     }
@@ -207,13 +210,7 @@ impl<'t> EventTable<'t> {
             .select(EventRow::as_select())
             .into_boxed();
         // No index of `events` is to serve here: SQLite would begin there, ask the search for each row, and sort.
-        let hits = restricted!(
-            hits,
-            self.scope,
-            filter,
-            UnindexedText::new,
-            UnindexedNumber::new
-        );
+        let hits = restricted!(hits, self.scope, filter, UnindexedText::new, false);
         page_of!(hits, events_search::rowid, events_search::rowid, bounds)
             .load::<EventRow>(self.connection)
             .map_err(|error| search::of_index(self.connection, error))?
@@ -243,7 +240,16 @@ impl<'t> EventTable<'t> {
             self.scope,
             filter,
             identity,
-            identity
+            picks_by_time(filter)
         ))
     }
+}
+
+/// Whether the time range picks the index: those of sessions, types and actors have the times as well, but in order of
+/// sequence.
+fn picks_by_time(filter: &EventFilter) -> bool {
+    filter.time.is_limited()
+        && filter.session_id.is_none()
+        && filter.event_type.is_none()
+        && filter.actor_id.is_none()
 }

@@ -19,18 +19,17 @@ macro_rules! page_of {
 }
 pub(super) use page_of;
 
-/// The rows of a boxed query's page, in order of sequence; `$time` is the time range that the query has.
+/// The rows of a boxed query's page, in order of sequence; `$by_time` is whether a time range is to pick the index.
 ///
 /// The page is picked by number first, in an index that holds most of what the filter asks for: what SQLite sorts for a
 /// time range is then numbers, not bodies, and it never walks the table by rowid through other namespaces' rows.
 macro_rules! in_sequence {
-    ($table:ident, $query:expr, $time:expr, $bounds:expr) => {{
+    ($table:ident, $query:expr, $by_time:expr, $bounds:expr) => {{
         use super::dialect::{IsAmong, Picked, UnindexedNumber};
         use super::lists::page_of;
         let bounds: crate::page::SequenceBounds = $bounds;
-        let time: crate::page::TimeRange = $time;
         let numbers = $query.select($table::seq);
-        let picked = if time.is_limited() {
+        let picked = if $by_time {
             // Served by the cursor instead, a page of an old time range would read all that is newer or older.
             let cursor = UnindexedNumber::new($table::seq);
             page_of!(numbers, $table::seq, cursor, bounds)
@@ -47,6 +46,29 @@ macro_rules! in_sequence {
     }};
 }
 pub(super) use in_sequence;
+
+/// Cuts a boxed query to a time range; `$by_time` is whether it is to pick the index.
+macro_rules! within {
+    ($query:expr, $column:expr, $time:expr, $by_time:expr) => {{
+        use super::dialect::UnindexedNumber;
+        let time: crate::page::TimeRange = $time;
+        let (mut query, by_time) = ($query, $by_time);
+        if let Some(from) = time.from {
+            query = match by_time {
+                true => query.filter($column.ge(from)),
+                false => query.filter(UnindexedNumber::new($column).ge(from)),
+            };
+        }
+        if let Some(until) = time.until {
+            query = match by_time {
+                true => query.filter($column.lt(until)),
+                false => query.filter(UnindexedNumber::new($column).lt(until)),
+            };
+        }
+        query
+    }};
+}
+pub(super) use within;
 
 /// Returns the rows of an unpaged list.
 ///

@@ -144,12 +144,17 @@ impl<'t> SessionTable<'t> {
         filter: &SessionFilter,
         bounds: SequenceBounds,
     ) -> Result<Vec<SessionRecord>, StateStoreError> {
-        in_sequence!(sessions, self.matching(filter)?, filter.started, bounds)
-            .select(SessionRow::as_select())
-            .load(self.connection)?
-            .into_iter()
-            .map(SessionRow::decode)
-            .collect()
+        in_sequence!(
+            sessions,
+            self.matching(filter)?,
+            filter.started.is_limited(),
+            bounds
+        )
+        .select(SessionRow::as_select())
+        .load(self.connection)?
+        .into_iter()
+        .map(SessionRow::decode)
+        .collect()
     }
 
     fn matching(

@@ -112,7 +112,7 @@ impl<'t> SnapshotTable<'t> {
         let rows = in_sequence!(
             state_snapshots,
             self.matching(filter)?,
-            filter.created,
+            filter.created.is_limited(),
             bounds
         )
         .select(SnapshotRow::as_select())
@@ -136,7 +136,7 @@ impl<'t> SnapshotTable<'t> {
         let rows = in_sequence!(
             state_snapshots,
             self.matching(&filter)?,
-            filter.created,
+            filter.created.is_limited(),
             bounds
         )
         .select(SnapshotSummary::as_select())

@@ -91,12 +91,17 @@ impl<'t> TaskTable<'t> {
         filter: &TaskFilter,
         bounds: SequenceBounds,
     ) -> Result<Vec<TaskRecord>, StateStoreError> {
-        in_sequence!(tasks, self.matching(filter)?, filter.updated, bounds)
-            .select(TaskRow::as_select())
-            .load(self.connection)?
-            .into_iter()
-            .map(TaskRow::decode)
-            .collect()
+        in_sequence!(
+            tasks,
+            self.matching(filter)?,
+            filter.updated.is_limited(),
+            bounds
+        )
+        .select(TaskRow::as_select())
+        .load(self.connection)?
+        .into_iter()
+        .map(TaskRow::decode)
+        .collect()
     }
 
     fn matching(

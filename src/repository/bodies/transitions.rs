@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db, last_insert_rowid};
-use super::lists::{in_sequence, whole_list};
+use super::lists::{in_sequence, whole_list, within};
 use super::prepared::prepared;
 use crate::condition::SaveIf;
 use crate::error::StateStoreError;
@@ -112,7 +112,7 @@ impl<'t> TransitionTable<'t> {
         in_sequence!(
             state_transitions,
             self.matching(filter)?,
-            filter.time,
+            picks_by_time(filter),
             bounds
         )
         .select(TransitionRow::as_select())
@@ -134,12 +134,16 @@ impl<'t> TransitionTable<'t> {
             let agent_id = self.scope.limits.id("agent_id", agent_id)?.to_owned();
             query = query.filter(state_transitions::agent_id.eq(agent_id));
         }
-        if let Some(from) = filter.time.from {
-            query = query.filter(state_transitions::timestamp.ge(from));
-        }
-        if let Some(until) = filter.time.until {
-            query = query.filter(state_transitions::timestamp.lt(until));
-        }
-        Ok(query)
+        Ok(within!(
+            query,
+            state_transitions::timestamp,
+            filter.time,
+            picks_by_time(filter)
+        ))
     }
+}
+
+/// Whether the time range picks the index: the index of agents has the times as well, but in order of sequence.
+fn picks_by_time(filter: &TransitionFilter) -> bool {
+    filter.time.is_limited() && filter.agent_id.is_none()
 }
