@@ -8,6 +8,7 @@ use crate::tables::ratio;
 
 const OURS: &str = "descartes-state";
 const POOL: &str = "descartes-state-pool";
+const CLOSURE: &str = "descartes-state-transact";
 
 #[derive(Debug, Clone, Copy)]
 enum Bound {
@@ -42,13 +43,13 @@ struct Goal {
 pub(crate) fn print(results: &Results) {
     println!("\nGoals (ratios of {OURS}, min / median / max over the rounds; the median decides)");
     println!(
-        "  {:<66} {:>9} {:>9} {:>24}  ",
+        "  {:<70} {:>9} {:>9} {:>24}  ",
         "", "at least", "reach for", "measured"
     );
     for goal in goals(results) {
         let bound = |bound: Option<Bound>| bound.map_or_else(|| "-".to_owned(), Bound::text);
         println!(
-            "  {:<66} {:>9} {:>9} {:>24}  {}",
+            "  {:<70} {:>9} {:>9} {:>24}  {}",
             goal.what,
             bound(goal.at_least),
             bound(goal.reach_for),
@@ -78,6 +79,11 @@ fn goals(results: &Results) -> Vec<Goal> {
     let faster = |name: &str, than: &str| {
         let workload = Workload::find(name)?;
         results.ratio(name, OURS, than, |report| speed(&workload, report))
+    };
+    let tail = |workload: &str| {
+        results.spread(workload, OURS, |report| {
+            report.p99 as f64 / report.p50 as f64
+        })
     };
     let mut goals = vec![
         goal(
@@ -135,8 +141,50 @@ fn goals(results: &Results) -> Vec<Goal> {
             faster("bulk_10k_full", BASELINE),
         ),
         goal(
+            "step of state + transition + 1 event, 1 task, durable: p50",
+            AtMost(1.3),
+            AtMost(1.1),
+            median("step_1_full"),
+        ),
+        goal(
+            "  the same, 64 tasks: throughput",
+            AtLeast(3.5),
+            AtLeast(5.0),
+            faster("step_64_full", BASELINE),
+        ),
+        goal(
+            "  the same against sqlx, tuned",
+            AtLeast(8.0),
+            AtLeast(12.0),
+            faster("step_64_full", "sqlx"),
+        ),
+        goal(
+            "  the same against the calls in a closure (an older commit: README)",
+            AtLeast(4.0),
+            AtLeast(6.0),
+            faster("step_64_full", CLOSURE),
+        ),
+        goal(
+            "closure of four aggregates, 1 task, durable: p50",
+            AtMost(1.5),
+            AtMost(1.3),
+            median("four_1_full"),
+        ),
+        goal(
+            "append with index, 64 tasks, durable, 1M events (raw with): throughput",
+            AtLeast(4.0),
+            AtLeast(6.0),
+            faster("append_indexed_1m_64_full", BASELINE),
+        ),
+        goal(
+            "append, 1 task, durable, 1M events: p99 over p50",
+            AtMost(3.0),
+            AtMost(2.2),
+            tail("append_1m_1_full"),
+        ),
+        goal(
             "load by key, 1 task: p50",
-            AtMost(1.4),
+            AtMost(1.35),
             AtMost(1.15),
             median("load_1"),
         ),
@@ -167,27 +215,49 @@ fn goals(results: &Results) -> Vec<Goal> {
                 faster("list_10k_64", BASELINE),
             )
         },
-    ];
-    for (word, name) in [
-        ("rare", "search_rare"),
-        ("medium", "search_medium"),
-        ("common", "search_common"),
-    ] {
-        goals.push(goal(
-            &format!("newest 100 of 100k events, {word} word, against LIKE: speed"),
+        goal(
+            "page of 100 agents (the guide's fields): speed",
+            AtLeast(0.7),
+            AtLeast(0.9),
+            faster("states_page", BASELINE),
+        ),
+        goal(
+            "  the same, 64 tasks: throughput",
+            AtLeast(1.2),
+            AtLeast(1.5),
+            faster("states_page_64", BASELINE),
+        ),
+        goal(
+            "history of 100: speed",
+            AtLeast(0.7),
+            AtLeast(0.9),
+            faster("history_100", BASELINE),
+        ),
+        goal(
+            "  the same, 64 tasks: throughput",
+            AtLeast(1.2),
+            AtLeast(1.5),
+            faster("history_100_64", BASELINE),
+        ),
+        goal(
+            "newest 100 of 100k events, rare word, against LIKE: speed",
             AtLeast(100.0),
             AtLeast(300.0),
-            faster(name, BASELINE),
-        ));
-    }
-    goals.push(goal(
-        "save, 64 tasks, durable: p99 over p50",
-        AtMost(3.0),
-        AtMost(2.0),
-        results.spread("save_64_full", OURS, |report| {
-            report.p99 as f64 / report.p50 as f64
-        }),
-    ));
+            faster("search_rare", BASELINE),
+        ),
+        goal(
+            "  the same, common word, against the same FTS5 query by rusqlite",
+            AtLeast(0.8),
+            AtLeast(1.0),
+            faster("search_common", "rusqlite-fts"),
+        ),
+        goal(
+            "save, 64 tasks, durable: p99 over p50",
+            AtMost(3.0),
+            AtMost(2.0),
+            tail("save_64_full"),
+        ),
+    ];
     for (what, name) in [
         ("", "ticker"),
         (", fsync + 1 ms", "ticker_1ms"),

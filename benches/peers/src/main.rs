@@ -103,7 +103,7 @@ fn measure(
         "kind": "run",
         "seed": seed,
         "rounds": plan.rounds,
-        "seconds": plan.seconds,
+        "seconds": plan.seconds(),
         "scale": plan.scale,
         "real_contents": data.is_some(),
         "sqlite": rusqlite::version(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use harness::{Action, Durability, Scale, Workload, workloads};
+use harness::{Database, Durability, Scale, Workload, workloads};
 
 use crate::arguments::Arguments;
 use crate::contestants::{CONTESTANTS, takes_part};
@@ -12,7 +12,9 @@ pub(crate) struct Plan {
     pub(crate) workloads: Vec<Workload>,
     pub(crate) contestants: Vec<String>,
     pub(crate) rounds: usize,
-    pub(crate) seconds: f64,
+    seconds: f64,
+    /// Whether that was said: then it holds for workloads that ask for more, too.
+    says_seconds: bool,
     pub(crate) warm_up_seconds: f64,
     /// At the most so many of a single task; one of each where there are many.
     pub(crate) operations: Option<u64>,
@@ -22,30 +24,37 @@ pub(crate) struct Plan {
 }
 
 /// What the table of goals needs.
-const QUICK_WORKLOADS: [&str; 15] = [
+const QUICK_WORKLOADS: [&str; 21] = [
     "save_1_full",
     "save_1_relaxed",
     "save_64_full",
     "save_64_1ms",
     "append_64_full",
     "bulk_10k_full",
+    "step_1_full",
+    "step_64_full",
+    "four_1_full",
     "load_1",
     "load_64",
     "mixed_64_full",
     "list_10k",
     "list_10k_64",
+    "states_page",
+    "states_page_64",
+    "history_100",
+    "history_100_64",
     "search_rare",
-    "search_medium",
     "search_common",
     "ticker",
 ];
-const QUICK_CONTESTANTS: [&str; 6] = [
+const QUICK_CONTESTANTS: [&str; 7] = [
     "rusqlite",
     "rusqlite-64",
-    "tokio-rusqlite",
+    "rusqlite-fts",
     "sqlx",
     "descartes-state",
     "descartes-state-pool",
+    "descartes-state-transact",
 ];
 
 impl Plan {
@@ -56,6 +65,7 @@ impl Plan {
             contestants,
             rounds: 5,
             seconds: 0.7,
+            says_seconds: arguments.seconds.is_some(),
             warm_up_seconds: 0.1,
             operations: None,
             scale: Scale::FULL,
@@ -100,6 +110,20 @@ impl Plan {
             .filter(|contestant| takes_part(contestant, workload))
     }
 
+    /// How long a measurement takes where the workload doesn't ask for more.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    /// How long a measurement takes.
+    pub(crate) fn seconds_of(&self, workload: &Workload) -> f64 {
+        // Where operations are counted, time is only a bound.
+        match self.says_seconds || self.operations.is_some() {
+            true => self.seconds,
+            false => self.seconds.max(workload.least_seconds),
+        }
+    }
+
     pub(crate) fn measurements(&self) -> usize {
         self.rounds
             * self
@@ -111,12 +135,23 @@ impl Plan {
 
     /// About how long it will take; the rest of a child's life is copying, starting, probing and checking.
     pub(crate) fn estimate(&self) -> Duration {
-        let (each, preparing) = if self.operations.is_some() {
-            (0.05, 2.0)
-        } else {
-            (self.seconds + self.warm_up_seconds + 0.12, 12.0)
+        if self.operations.is_some() {
+            return Duration::from_secs_f64(2.0 + 0.05 * self.measurements() as f64);
+        }
+        let has_many = |workload: &Workload| workload.database == Database::Million;
+        let preparing = 12.0
+            + if self.workloads.iter().any(has_many) {
+                40.0
+            } else {
+                0.0
+            };
+        let each = |workload: &Workload| {
+            let copying = if has_many(workload) { 3.0 } else { 0.12 };
+            let once = self.seconds_of(workload) + self.warm_up_seconds + copying;
+            once * self.contestants_in(workload).count() as f64
         };
-        Duration::from_secs_f64(preparing + each * self.measurements() as f64)
+        let round: f64 = self.workloads.iter().map(each).sum();
+        Duration::from_secs_f64(preparing + round * self.rounds as f64)
     }
 }
 
@@ -172,15 +207,6 @@ fn names(workloads: &[Workload]) -> String {
         .map(|workload| workload.name.as_str())
         .collect();
     names.join(", ")
-}
-
-/// Whether our store's events, or everybody's, are in the full-text index afterwards.
-pub(crate) fn indexes(contestant: &str, workload: &Workload) -> bool {
-    contestant.starts_with("descartes-state")
-        || matches!(
-            workload.action,
-            Action::Append { indexed: true } | Action::AppendAll
-        )
 }
 
 pub(crate) fn durability(workload: &Workload) -> &'static str {

@@ -76,6 +76,7 @@ async fn fill(path: &Path, corpus: &Corpus, scale: Scale, database: Database) ->
             transitions(&store, corpus, scale).await?;
         }
         Database::Events => events(&store, corpus, scale.events).await?,
+        Database::Million => events(&store, corpus, scale.many_events).await?,
     }
     // It moves the log into the file: what is copied is one file.
     store.close().await?;
@@ -104,8 +105,8 @@ async fn agents(store: &SqliteStateStore, corpus: &Corpus, count: usize) -> Resu
 }
 
 async fn events(store: &SqliteStateStore, corpus: &Corpus, count: usize) -> Result<()> {
-    for from in (0..count).step_by(5000) {
-        let rows: Vec<_> = (from..count.min(from + 5000))
+    for from in (0..count).step_by(10_000) {
+        let rows: Vec<_> = (from..count.min(from + 10_000))
             .map(|number| {
                 event(harness::Event {
                     id: Uuid::now_v7(),

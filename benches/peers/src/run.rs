@@ -15,10 +15,10 @@ use rand::{Rng, SeedableRng};
 use crate::child::Child;
 use crate::extras::{build_slow_fsync, build_sqlx};
 use crate::files;
-use crate::plan::{Plan, indexes};
+use crate::plan::Plan;
 use crate::prepare::Prepared;
 use crate::results::{Measurement, Results};
-use crate::verify;
+use crate::verify::{self, Indexing};
 
 pub(crate) struct Runner<'r> {
     plan: &'r Plan,
@@ -122,7 +122,7 @@ impl<'r> Runner<'r> {
             workload: workload.name.clone(),
             path: path.clone(),
             data: self.data.clone(),
-            seconds: self.plan.seconds,
+            seconds: self.plan.seconds_of(workload),
             warm_up_seconds: self.plan.warm_up_seconds,
             operations: match workload.tasks {
                 1 => self.plan.operations,
@@ -135,8 +135,13 @@ impl<'r> Runner<'r> {
         let report = self.run_child(workload, &job);
         let fsync_after = fsync_probe(self.directory, self.plan.probes)?;
         let checked = report.as_ref().map_or(Ok(()), |report| {
-            let indexes = indexes(contestant, workload);
-            verify::check(prepared.contents, &path, report.acknowledged, indexes)
+            verify::check(
+                prepared.contents,
+                &path,
+                report.acknowledged,
+                Indexing::of(contestant, workload),
+            )?;
+            verify::check_steps(&prepared.path, &path, workload)
         });
         let error = match (&report, &checked) {
             (Err(error), _) | (Ok(_), Err(error)) => Some(format!("{error:#}")),

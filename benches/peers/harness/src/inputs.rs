@@ -44,6 +44,9 @@ impl StateSize {
     }
 }
 
+/// Why an agent takes a step.
+pub const STEP_REASON: &str = "the step is done";
+
 /// 2025-11-23, for everything that a caller dates.
 const NOW: i64 = 1_763_856_000;
 
@@ -198,7 +201,7 @@ pub fn transition(corpus: &Corpus, agent_id: &str, number: usize) -> Transition 
         agent_id: agent_id.to_owned(),
         state_before: corpus.text(number, 200),
         state_after: corpus.text(number + 1, 200),
-        reason: Some("the step is done".to_owned()),
+        reason: Some(STEP_REASON.to_owned()),
         metadata: Some(json!({ "step": number, "by": "planner" })),
     }
 }

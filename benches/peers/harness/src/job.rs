@@ -23,6 +23,8 @@ pub struct Scale {
     pub transitions: usize,
     /// Events in the file that is searched.
     pub events: usize,
+    /// Events in the file that is appended to where there are many.
+    pub many_events: usize,
     /// Events in one bulk append.
     pub bulk: usize,
 }
@@ -33,6 +35,7 @@ impl Scale {
         listed: 10_000,
         transitions: 5000,
         events: 100_000,
+        many_events: 1_000_000,
         bulk: 10_000,
     };
     pub const TINY: Self = Self {
@@ -40,6 +43,7 @@ impl Scale {
         listed: 300,
         transitions: 150,
         events: 2000,
+        many_events: 3000,
         bulk: 300,
     };
 }

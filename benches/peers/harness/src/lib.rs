@@ -15,7 +15,9 @@ mod workload;
 
 pub use corpus::{Corpus, Word};
 pub use drive::{Contestant, Synchronous, run_asynchronous, run_synchronous};
-pub use inputs::{Inputs, StateSize, agent, agent_id, event, searchable_event, task, transition};
+pub use inputs::{
+    Inputs, STEP_REASON, StateSize, agent, agent_id, event, searchable_event, task, transition,
+};
 pub use job::{Acknowledged, Job, Report, Scale, Setup, TickerReport};
 pub use measure::{bytes_on_disk, forget_cached_pages, fsync_probe};
 pub use model::{

@@ -20,6 +20,8 @@ pub enum Operation {
     Load(usize),
     /// The page that follows so many hundred agents.
     List(usize),
+    /// The same page, of the eight fields that a caller sees.
+    States(usize),
     History(usize),
     Search,
     FourAggregates {
@@ -27,6 +29,11 @@ pub enum Operation {
         transition: usize,
         event: Event,
         task: usize,
+    },
+    /// From whatever state the agent has to this one.
+    Step {
+        agent: usize,
+        event: Event,
     },
 }
 
@@ -37,10 +44,23 @@ impl Operation {
         match self {
             Self::Save(_) | Self::Append(_) | Self::AppendIndexed(_) | Self::Load(_) => 1,
             Self::AppendAll(events) => events.len(),
-            Self::List(_) | Self::History(_) => 100,
+            Self::List(_) | Self::States(_) | Self::History(_) => 100,
             Self::Search => inputs.hits().min(100),
             Self::FourAggregates { .. } => 4,
+            Self::Step { .. } => 3,
         }
+    }
+
+    /// Whether its events are to be in the full-text index when it commits.
+    #[must_use]
+    pub fn indexes(&self) -> bool {
+        matches!(
+            self,
+            Self::AppendIndexed(_)
+                | Self::AppendAll(_)
+                | Self::FourAggregates { .. }
+                | Self::Step { .. }
+        )
     }
 
     /// What must be in the file once it is acknowledged.
@@ -59,6 +79,12 @@ impl Operation {
                 transitions: 1,
                 events: 1,
                 tasks: 1,
+            },
+            Self::Step { .. } => Acknowledged {
+                agents: 1,
+                transitions: 1,
+                events: 1,
+                ..none
             },
             _ => none,
         }
@@ -104,8 +130,13 @@ impl Chooser {
             Action::Ticker if self.random.random() => self.save(),
             Action::Ticker => self.load(),
             Action::List => Operation::List(self.random.random_range(0..self.inputs.pages())),
+            Action::States => Operation::States(self.random.random_range(0..self.inputs.pages())),
             Action::History => Operation::History(self.random.random_range(0..Inputs::BUSY_AGENTS)),
             Action::Search(_) => Operation::Search,
+            Action::Step => Operation::Step {
+                agent: self.own_agent(),
+                event: self.event(),
+            },
             Action::FourAggregates => Operation::FourAggregates {
                 agent: self.own_agent(),
                 transition: self.random.random_range(0..self.inputs.transitions.len()),

@@ -61,6 +61,12 @@ pub mod statements {
         FROM agent_states WHERE namespace = ?1 AND NOT is_deleted AND agent_id > ?2 \
         ORDER BY agent_id LIMIT 101";
 
+    /// The same page, of the eight fields that a caller sees, and the codec that one of them needs.
+    pub const LIST_STATES: &str = "\
+        SELECT agent_id, name, status, metadata, state_data, state_data_codec, version, created_at, updated_at \
+        FROM agent_states WHERE namespace = ?1 AND NOT is_deleted AND agent_id > ?2 \
+        ORDER BY agent_id LIMIT 101";
+
     pub const APPEND_EVENT: &str = "\
         INSERT INTO events (namespace, id, event_type, timestamp, session_id, actor_type, actor_id, content, \
             metadata, git_commit, created_at, recorded_at) \
@@ -88,6 +94,13 @@ pub mod statements {
         INSERT INTO state_transitions (namespace, id, agent_id, state_before, state_before_codec, state_after, \
             state_after_codec, reason, timestamp, metadata, recorded_at) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
+    /// The transition of a step, before the agent is saved: what it comes from is copied inside SQLite.
+    pub const RECORD_STEP: &str = "\
+        INSERT INTO state_transitions (namespace, id, agent_id, state_before, state_before_codec, state_after, \
+            state_after_codec, reason, timestamp, recorded_at) \
+        SELECT namespace, ?2, agent_id, state_data, state_data_codec, ?3, ?4, ?5, ?6, ?7 \
+        FROM agent_states WHERE key = ?1";
 
     /// One row more than the page, as for the list of agents.
     pub const HISTORY: &str = "\

@@ -26,13 +26,18 @@ pub enum Action {
     },
     /// 10,000 events in one call, indexed by everybody.
     AppendAll,
+    /// A new state of an agent, its transition and an event in one transaction, indexed by everybody.
+    Step,
     Load,
     /// Nine loads to a save.
     Mixed,
+    /// Agents with all that is stored of them.
     List,
+    /// Agents with the eight fields that a caller sees.
+    States,
     History,
     Search(Word),
-    /// Agent, transition, event and task in one transaction.
+    /// Agent, transition, event and task in one transaction, indexed by everybody.
     FourAggregates,
     /// Half loads, half saves, and a task beside them that wants to run every millisecond.
     Ticker,
@@ -43,7 +48,16 @@ impl Action {
     pub fn writes(self) -> bool {
         !matches!(
             self,
-            Self::Load | Self::List | Self::History | Self::Search(_)
+            Self::Load | Self::List | Self::States | Self::History | Self::Search(_)
+        )
+    }
+
+    /// Whether everybody puts new events into the full-text index, in the transaction that writes them.
+    #[must_use]
+    pub fn indexes(self) -> bool {
+        matches!(
+            self,
+            Self::Append { indexed: true } | Self::AppendAll | Self::Step | Self::FourAggregates
         )
     }
 
@@ -73,6 +87,8 @@ pub enum Database {
     Large,
     /// 100,000 events.
     Events,
+    /// 1,000,000 events.
+    Million,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +104,8 @@ pub struct Workload {
     pub is_cold: bool,
     pub database: Database,
     pub measure: Measure,
+    /// How long a measurement takes at least, unless it is said.
+    pub least_seconds: f64,
 }
 
 impl Workload {
@@ -95,6 +113,7 @@ impl Workload {
         let measure = match action {
             Action::AppendAll
             | Action::List
+            | Action::States
             | Action::History
             | Action::Search(_)
             | Action::Ticker => Measure::Throughput,
@@ -109,11 +128,21 @@ impl Workload {
             slower_fsync: 0,
             is_cold: false,
             database: match action {
-                Action::List | Action::History => Database::Large,
+                Action::List | Action::States | Action::History => Database::Large,
                 Action::Search(_) => Database::Events,
                 _ => Database::Small,
             },
             measure,
+            least_seconds: 0.0,
+        }
+    }
+
+    /// On a file of a million events: the merges of its index come seldom, and take long.
+    fn among_a_million(name: &str, tasks: usize) -> Self {
+        Self {
+            database: Database::Million,
+            least_seconds: 2.0,
+            ..Self::new(name, Action::Append { indexed: true }, tasks)
         }
     }
 
@@ -152,6 +181,8 @@ pub fn workloads() -> Vec<Workload> {
         ("append_indexed_1", append(true), 1),
         ("append_indexed_64", append(true), 64),
         ("bulk_10k", Action::AppendAll, 1),
+        ("step_1", Action::Step, 1),
+        ("step_64", Action::Step, 64),
         ("mixed_64", Action::Mixed, 64),
         ("four_1", Action::FourAggregates, 1),
         ("four_64", Action::FourAggregates, 64),
@@ -169,11 +200,15 @@ pub fn workloads() -> Vec<Workload> {
         });
     }
     all.extend([
+        Workload::among_a_million("append_1m_1_full", 1),
+        Workload::among_a_million("append_indexed_1m_64_full", 64),
         Workload::slower("save_64_1ms", SMALL, 64, 1),
         Workload::new("load_1", Action::Load, 1),
         Workload::new("load_64", Action::Load, 64),
         Workload::new("list_10k", Action::List, 1),
         Workload::new("list_10k_64", Action::List, 64),
+        Workload::new("states_page", Action::States, 1),
+        Workload::new("states_page_64", Action::States, 64),
         Workload::new("history_100", Action::History, 1),
         Workload::new("history_100_64", Action::History, 64),
         Workload::new("search_rare", Action::Search(Word::Rare), 1),

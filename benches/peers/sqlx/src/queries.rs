@@ -4,10 +4,10 @@
 
 use std::hint::black_box;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use harness::{
-    Agent, Body, Event, Inputs, Operation, Setup, Task, Transition, UnixTime, encode_body,
-    statements,
+    Agent, Body, Event, Inputs, Operation, STEP_REASON, Setup, Task, Transition, UnixTime,
+    encode_body, statements,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqliteExecutor, SqlitePool, Transaction};
@@ -52,6 +52,7 @@ pub(crate) async fn perform(
         }
         Operation::Load(agent) => load(readers, &inputs.agents[agent].agent_id).await,
         Operation::List(page) => list(readers, &Inputs::before_page(page)).await,
+        Operation::States(page) => states(readers, &Inputs::before_page(page)).await,
         Operation::History(agent) => history(readers, &inputs.agents[agent].agent_id).await,
         Operation::Search => search(readers, inputs.word()).await,
         Operation::FourAggregates {
@@ -65,8 +66,19 @@ pub(crate) async fn perform(
             record(&mut *transaction, &inputs.transitions[transition]).await?;
             append(&mut *transaction, &event).await?;
             save_task(&mut *transaction, &inputs.tasks[task]).await?;
+            index(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(4)
+        }
+        Operation::Step { agent, event } => {
+            let agent = &inputs.agents[agent];
+            let mut transaction = begin(writer).await?;
+            record_step(&mut *transaction, agent, setup.compress).await?;
+            save(&mut *transaction, agent, setup.compress).await?;
+            append(&mut *transaction, &event).await?;
+            index(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(3)
         }
     }
 }
@@ -146,6 +158,32 @@ async fn record(executor: impl SqliteExecutor<'_>, transition: &Transition) -> R
     Ok(done.last_insert_rowid())
 }
 
+async fn record_step(
+    executor: impl SqliteExecutor<'_>,
+    agent: &Agent,
+    compress: bool,
+) -> Result<i64> {
+    let now = UnixTime::now();
+    let body = encode_body(&agent.state_data, compress)?;
+    let codec = body.codec();
+    let query = sqlx::query(statements::RECORD_STEP)
+        .bind(&agent.agent_id)
+        .bind(Uuid::now_v7().to_string());
+    let query = match body {
+        Body::Text(text) => query.bind(text),
+        Body::Zstd(bytes) => query.bind(bytes),
+    };
+    let done = query
+        .bind(codec)
+        .bind(STEP_REASON)
+        .bind(now.seconds)
+        .bind(now.micros)
+        .execute(executor)
+        .await?;
+    ensure!(done.rows_affected() == 1, "{} is missing", agent.agent_id);
+    Ok(done.last_insert_rowid())
+}
+
 async fn save_task(executor: impl SqliteExecutor<'_>, task: &Task) -> Result<i64> {
     let rows = sqlx::query(statements::SAVE_TASK_RETURNING)
         .bind(NAMESPACE)
@@ -187,6 +225,19 @@ async fn list(readers: &SqlitePool, after: &str) -> Result<usize> {
         .await?
         .iter()
         .map(rows::agent)
+        .collect::<Result<Vec<_>>>()?;
+    page.truncate(100);
+    Ok(black_box(page).len())
+}
+
+async fn states(readers: &SqlitePool, after: &str) -> Result<usize> {
+    let mut page = sqlx::query(statements::LIST_STATES)
+        .bind(NAMESPACE)
+        .bind(after)
+        .fetch_all(readers)
+        .await?
+        .iter()
+        .map(rows::state)
         .collect::<Result<Vec<_>>>()?;
     page.truncate(100);
     Ok(black_box(page).len())

@@ -31,6 +31,20 @@ pub(crate) fn agent(row: &SqliteRow) -> Result<AgentRecord> {
     })
 }
 
+/// Decodes the eight fields that a caller sees.
+pub(crate) fn state(row: &SqliteRow) -> Result<Agent> {
+    Ok(Agent {
+        agent_id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        status: row.try_get(2)?,
+        metadata: serde_json::from_str(row.try_get(3)?)?,
+        state_data: decode_body(row.try_get(5)?, row.try_get(4)?)?,
+        version: row.try_get(6)?,
+        created_at: row.try_get(7)?,
+        updated_at: row.try_get(8)?,
+    })
+}
+
 pub(crate) fn event(row: &SqliteRow) -> Result<EventRecord> {
     Ok(EventRecord {
         seq: row.try_get(0)?,

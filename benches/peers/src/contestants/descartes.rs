@@ -1,4 +1,5 @@
-//! `descartes-state`, and `descartes-state-pool`: the same with everything on the runtime's blocking pool.
+//! `descartes-state`; `descartes-state-pool`, the same with everything on the runtime's blocking pool; and
+//! `descartes-state-transact`, which takes a step as one does by a closure.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -9,12 +10,24 @@ use descartes_state::{
     ActorType, AgentFilter, AgentState, Cursor, Durability, Event, EventFilter, PageRequest,
     SqliteStateStore, StoreOptions, Task, TaskStatus, TransitionDraft, TransitionFilter,
 };
-use harness::{Action, Contestant, Operation, Setup};
+use harness::{Action, Contestant, Operation, STEP_REASON, Setup};
+
+/// How the store is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By its defaults, and each operation by the call that is made for it.
+    Usual,
+    /// Everything on the blocking pool.
+    Pool,
+    /// A step by a closure of several calls.
+    Closure,
+}
 
 #[derive(Clone)]
 pub(crate) struct Descartes {
     store: SqliteStateStore,
     native: Arc<Native>,
+    way: Way,
 }
 
 /// The inputs in the store's own types.
@@ -28,21 +41,21 @@ struct Native {
 }
 
 impl Descartes {
-    pub(crate) async fn open(setup: Setup, inline: bool) -> Result<Self> {
+    pub(crate) async fn open(setup: Setup, way: Way) -> Result<Self> {
         let mut options = StoreOptions::default()
             .durability(match setup.workload.durability {
                 harness::Durability::Full => Durability::Full,
                 harness::Durability::Relaxed => Durability::Relaxed,
             })
             .compression(setup.compress);
-        if !inline {
+        if way == Way::Pool {
             options = options.inline_budget(Duration::ZERO);
         }
         let store = SqliteStateStore::open(&setup.path, options).await?;
         store.initialize().await?;
         let inputs = &setup.inputs;
         let cursors = match setup.workload.action {
-            Action::List => cursors(&store).await?,
+            Action::List | Action::States => cursors(&store).await?,
             _ => Vec::new(),
         };
         let native = Native {
@@ -60,7 +73,52 @@ impl Descartes {
         Ok(Self {
             store,
             native: Arc::new(native),
+            way,
         })
+    }
+
+    /// A step by the call for it.
+    #[cfg(feature = "current")]
+    async fn step(&self, agent: usize, event: Event) -> Result<()> {
+        let step = descartes_state::Step::to(&self.native.agents[agent])
+            .reason(STEP_REASON)
+            .event(&event);
+        black_box(self.store.agents().step(&step).await?);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "current"))]
+    async fn step(&self, _: usize, _: Event) -> Result<()> {
+        bail!("this commit has no step: descartes-state-transact takes one")
+    }
+
+    /// The same as one did it before there was one.
+    async fn step_by_closure(&self, agent: usize, event: Event) -> Result<()> {
+        let native = Arc::clone(&self.native);
+        let written = self.store.transact(move |tx| {
+            let state = &native.agents[agent];
+            let before = tx.agents().get(&state.agent_id)?;
+            let before = before.map(|record| record.state.state_data);
+            let draft = TransitionDraft::new(
+                &*state.agent_id,
+                before.unwrap_or_default(),
+                &*state.state_data,
+            );
+            let revision = tx.agents().save(state)?;
+            let transition = tx.transitions().record(&draft.reason(STEP_REASON))?;
+            let event = tx.events().append(&event)?;
+            Ok((revision, transition, event))
+        });
+        black_box(written.await?);
+        Ok(())
+    }
+
+    /// A page, of the eight fields that a caller sees.
+    async fn states(&self, page: &PageRequest) -> Result<usize> {
+        let agents = self.store.agents();
+        let page = agents.list(&AgentFilter::default(), page).await?;
+        let states: Vec<_> = page.items.into_iter().map(|record| record.state).collect();
+        Ok(black_box(states).len())
     }
 }
 
@@ -115,6 +173,10 @@ impl Contestant for Descartes {
                     .await?;
                 Ok(black_box(page.items).len())
             }
+            Operation::States(page) => {
+                let cursor = native.cursors.get(page).context("no such page")?;
+                self.states(&page_after(cursor.as_ref())).await
+            }
             Operation::History(place) => {
                 let filter = TransitionFilter::default().agent(&*native.agents[place].agent_id);
                 let page = store
@@ -147,6 +209,16 @@ impl Contestant for Descartes {
                     })
                     .await?;
                 Ok(4)
+            }
+            Operation::Step {
+                agent,
+                event: event_,
+            } => {
+                match self.way {
+                    Way::Closure => self.step_by_closure(agent, event(event_)).await?,
+                    Way::Usual | Way::Pool => self.step(agent, event(event_)).await?,
+                }
+                Ok(3)
             }
         }
     }

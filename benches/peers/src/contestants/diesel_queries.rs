@@ -6,11 +6,16 @@ use anyhow::Result;
 use descartes_state::schema::{agent_states, events, state_transitions, tasks};
 use diesel::dsl::{case_when, not, sql_query};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::upsert::excluded;
-use harness::{Inputs, Operation, Setup, Task, Transition, UnixTime, statements};
+use harness::{
+    Agent, Inputs, Operation, STEP_REASON, Setup, Task, Transition, UnixTime, statements,
+};
 use uuid::Uuid;
 
-use super::diesel_rows::{AgentRow, EventRow, NewAgent, NewEvent, NewTransition, TransitionRow};
+use super::diesel_rows::{
+    AgentRow, EventRow, NewAgent, NewEvent, NewTransition, StateRow, TransitionRow,
+};
 
 const NAMESPACE: &str = "";
 
@@ -45,6 +50,7 @@ pub(super) fn perform(
         }),
         Operation::Load(agent) => load(connection, &inputs.agents[agent].agent_id),
         Operation::List(page) => list(connection, &Inputs::before_page(page)),
+        Operation::States(page) => states(connection, &Inputs::before_page(page)),
         Operation::History(agent) => history(connection, &inputs.agents[agent].agent_id),
         Operation::Search => search(connection, inputs.word()),
         Operation::FourAggregates {
@@ -57,7 +63,16 @@ pub(super) fn perform(
             record(connection, &inputs.transitions[transition])?;
             append(connection, &NewEvent::new(&event)?)?;
             save_task(connection, &inputs.tasks[task])?;
+            index(connection)?;
             Ok(4)
+        }),
+        Operation::Step { agent, event } => connection.immediate_transaction(|connection| {
+            let agent = &inputs.agents[agent];
+            record_step(connection, agent)?;
+            save(connection, &NewAgent::new(agent)?)?;
+            append(connection, &NewEvent::new(&event)?)?;
+            index(connection)?;
+            Ok(3)
         }),
     }
 }
@@ -104,6 +119,41 @@ fn record(connection: &mut SqliteConnection, transition: &Transition) -> Result<
     Ok(diesel::insert_into(state_transitions::table)
         .values(&NewTransition::new(transition)?)
         .returning(state_transitions::seq)
+        .get_result(connection)?)
+}
+
+fn record_step(connection: &mut SqliteConnection, agent: &Agent) -> Result<i64> {
+    use agent_states as from;
+    use state_transitions as to;
+    let now = UnixTime::now();
+    Ok(from::table
+        .filter(from::key.eq(&agent.agent_id))
+        .select((
+            from::namespace,
+            new_id().into_sql::<Text>(),
+            from::agent_id,
+            from::state_data,
+            from::state_data_codec,
+            agent.state_data.as_str().into_sql::<Text>(),
+            0_i64.into_sql::<BigInt>(),
+            Some(STEP_REASON).into_sql::<Nullable<Text>>(),
+            now.seconds.into_sql::<BigInt>(),
+            now.micros.into_sql::<BigInt>(),
+        ))
+        .insert_into(to::table)
+        .into_columns((
+            to::namespace,
+            to::id,
+            to::agent_id,
+            to::state_before,
+            to::state_before_codec,
+            to::state_after,
+            to::state_after_codec,
+            to::reason,
+            to::timestamp,
+            to::recorded_at,
+        ))
+        .returning(to::seq)
         .get_result(connection)?)
 }
 
@@ -171,6 +221,22 @@ fn list(connection: &mut SqliteConnection, after: &str) -> Result<usize> {
         .load(connection)?
         .into_iter()
         .map(AgentRow::decode)
+        .collect::<Result<Vec<_>>>()?;
+    page.truncate(100);
+    Ok(black_box(page).len())
+}
+
+fn states(connection: &mut SqliteConnection, after: &str) -> Result<usize> {
+    let mut page = agent_states::table
+        .filter(agent_states::namespace.eq(NAMESPACE))
+        .filter(not(agent_states::is_deleted))
+        .filter(agent_states::agent_id.gt(after))
+        .order(agent_states::agent_id.asc())
+        .limit(101)
+        .select(StateRow::as_select())
+        .load(connection)?
+        .into_iter()
+        .map(StateRow::decode)
         .collect::<Result<Vec<_>>>()?;
     page.truncate(100);
     Ok(black_box(page).len())

@@ -165,6 +165,36 @@ impl AgentRow {
     }
 }
 
+/// The eight fields that a caller sees.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = agent_states)]
+pub(super) struct StateRow {
+    agent_id: String,
+    name: String,
+    status: String,
+    metadata: String,
+    state_data: String,
+    state_data_codec: i64,
+    version: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl StateRow {
+    pub(super) fn decode(self) -> Result<Agent> {
+        Ok(Agent {
+            agent_id: self.agent_id,
+            name: self.name,
+            status: self.status,
+            metadata: serde_json::from_str(&self.metadata)?,
+            state_data: decode_body(self.state_data_codec, self.state_data.into_bytes())?,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.version,
+        })
+    }
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = events)]
 pub(super) struct EventRow {

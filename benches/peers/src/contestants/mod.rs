@@ -6,15 +6,18 @@ mod descartes;
 mod diesel_queries;
 mod diesel_rows;
 mod raw;
+mod raw_rows;
 mod rusqlite_thread;
 mod tokio_rusqlite;
 
 use anyhow::{Result, bail};
-use harness::{Action, Job, Report, StateSize, Workload, run_asynchronous, run_synchronous};
+use harness::{
+    Action, Database, Job, Report, StateSize, Workload, run_asynchronous, run_synchronous,
+};
 
 use deadpool_diesel::DeadpoolDiesel;
 use deadpool_sqlite::DeadpoolSqlite;
-use descartes::Descartes;
+use descartes::{Descartes, Way};
 pub(crate) use descartes::{agent, event, task, transition};
 use rusqlite_thread::Rusqlite;
 use tokio_rusqlite::TokioRusqlite;
@@ -23,7 +26,7 @@ use tokio_rusqlite::TokioRusqlite;
 pub(crate) const BASELINE: &str = "rusqlite";
 
 /// In the order of the tables.
-pub(crate) const CONTESTANTS: [&str; 9] = [
+pub(crate) const CONTESTANTS: [&str; 10] = [
     BASELINE,
     "rusqlite-64",
     "rusqlite-fts",
@@ -33,6 +36,7 @@ pub(crate) const CONTESTANTS: [&str; 9] = [
     "sqlx",
     "descartes-state",
     "descartes-state-pool",
+    "descartes-state-transact",
 ];
 
 /// Whether a contestant has anything to show in a workload.
@@ -46,7 +50,16 @@ pub(crate) fn takes_part(contestant: &str, workload: &Workload) -> bool {
         } | Action::Append { .. }
             | Action::Mixed
             | Action::FourAggregates
+            | Action::Step
     );
+    // The copies are large: only who is compared takes part.
+    let is_among_many = matches!(
+        contestant,
+        BASELINE | "rusqlite-64" | "sqlx" | "descartes-state"
+    );
+    if workload.database == Database::Million && !is_among_many {
+        return false;
+    }
     match contestant {
         "descartes-state" => true,
         "descartes-state-pool" => {
@@ -56,6 +69,7 @@ pub(crate) fn takes_part(contestant: &str, workload: &Workload) -> bool {
                     "save_1_full" | "save_64_full" | "mixed_64_full" | "load_1" | "load_64"
                 )
         }
+        "descartes-state-transact" => action == Action::Step,
         "rusqlite-64" => is_small_write && workload.tasks >= 64,
         "rusqlite-fts" => matches!(action, Action::Search(_)),
         // Diesel binds no BLOB as text, and whoever uses it naively doesn't compress.
@@ -72,9 +86,14 @@ pub(crate) fn run(job: &Job) -> Result<Report> {
         BASELINE => run_synchronous(job, sqlite, |setup| Rusqlite::open(setup, 1, false)),
         "rusqlite-64" => run_synchronous(job, sqlite, |setup| Rusqlite::open(setup, 64, false)),
         "rusqlite-fts" => run_synchronous(job, sqlite, |setup| Rusqlite::open(setup, 1, true)),
-        "descartes-state" => run_asynchronous(job, sqlite, |setup| Descartes::open(setup, true)),
+        "descartes-state" => {
+            run_asynchronous(job, sqlite, |setup| Descartes::open(setup, Way::Usual))
+        }
         "descartes-state-pool" => {
-            run_asynchronous(job, sqlite, |setup| Descartes::open(setup, false))
+            run_asynchronous(job, sqlite, |setup| Descartes::open(setup, Way::Pool))
+        }
+        "descartes-state-transact" => {
+            run_asynchronous(job, sqlite, |setup| Descartes::open(setup, Way::Closure))
         }
         "tokio-rusqlite" => run_asynchronous(job, sqlite, TokioRusqlite::open),
         "deadpool-sqlite" => run_asynchronous(job, sqlite, DeadpoolSqlite::open),

@@ -5,12 +5,14 @@ use std::hint::black_box;
 
 use anyhow::{Context, Result, ensure};
 use harness::{
-    ActorType, Agent, AgentRecord, Body, Durability, Event, EventRecord, Inputs, Operation, Setup,
-    Task, Transition, TransitionRecord, UnixTime, decode_body, encode_body, pragmas, statements,
+    Agent, AgentRecord, Body, Durability, Event, Inputs, Operation, STEP_REASON, Setup, Task,
+    Transition, UnixTime, encode_body, pragmas, statements,
 };
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use uuid::Uuid;
+
+use super::raw_rows::{decode_agent, decode_event, decode_state, decode_transition};
 
 /// Nobody writes under a prefix here; the column is there all the same.
 const NAMESPACE: &str = "";
@@ -31,11 +33,8 @@ pub(super) fn perform(
     setup: &Setup,
     operation: &Operation,
 ) -> Result<usize> {
-    let is_one_statement = !matches!(
-        operation,
-        Operation::AppendIndexed(_) | Operation::AppendAll(_) | Operation::FourAggregates { .. }
-    );
-    if is_one_statement {
+    // What has several statements has an event, and a second statement that indexes it.
+    if !operation.indexes() {
         return within(connection, setup, operation);
     }
     transaction(connection, |connection| {
@@ -62,10 +61,7 @@ pub(super) fn transaction<T>(
 
 /// What has to be done before a commit, if the operation asks for it.
 pub(super) fn finish(connection: &Connection, operation: &Operation) -> Result<()> {
-    if matches!(
-        operation,
-        Operation::AppendIndexed(_) | Operation::AppendAll(_)
-    ) {
+    if operation.indexes() {
         execute(connection, statements::INDEX_EVENTS)?;
     }
     Ok(())
@@ -102,8 +98,18 @@ pub(super) fn within(
             let found = load(connection, &inputs.agents[*agent].agent_id)?;
             Ok(usize::from(black_box(found).is_some()))
         }
-        Operation::List(page) => list(connection, &Inputs::before_page(*page)),
-        Operation::History(agent) => history(connection, &inputs.agents[*agent].agent_id),
+        Operation::List(page) => {
+            let after = Inputs::before_page(*page);
+            page_of(connection, statements::LIST_AGENTS, &after, decode_agent)
+        }
+        Operation::States(page) => {
+            let after = Inputs::before_page(*page);
+            page_of(connection, statements::LIST_STATES, &after, decode_state)
+        }
+        Operation::History(agent) => {
+            let agent_id = &inputs.agents[*agent].agent_id;
+            page_of(connection, statements::HISTORY, agent_id, decode_transition)
+        }
         Operation::Search => {
             let pattern = format!("%{}%", inputs.word());
             events(connection, statements::SEARCH_EVENTS, &pattern)
@@ -119,6 +125,13 @@ pub(super) fn within(
             append(connection, event)?;
             save_task(connection, &inputs.tasks[*task])?;
             Ok(4)
+        }
+        Operation::Step { agent, event } => {
+            let agent = &inputs.agents[*agent];
+            record_step(connection, agent, setup.compress)?;
+            save(connection, agent, setup.compress)?;
+            append(connection, event)?;
+            Ok(3)
         }
     }
 }
@@ -224,6 +237,25 @@ fn record(connection: &Connection, transition: &Transition) -> Result<i64> {
     Ok(connection.last_insert_rowid())
 }
 
+/// Gives the sequence number.
+fn record_step(connection: &Connection, agent: &Agent, compress: bool) -> Result<i64> {
+    let now = UnixTime::now();
+    let body = encode_body(&agent.state_data, compress)?;
+    let recorded = connection
+        .prepare_cached(statements::RECORD_STEP)?
+        .execute(params![
+            agent.agent_id,
+            Uuid::now_v7().to_string(),
+            BoundBody(&body),
+            body.codec(),
+            STEP_REASON,
+            now.seconds,
+            now.micros,
+        ])?;
+    ensure!(recorded == 1, "{} is missing", agent.agent_id);
+    Ok(connection.last_insert_rowid())
+}
+
 fn save_task(connection: &Connection, task: &Task) -> Result<i64> {
     let metadata = task
         .metadata
@@ -264,23 +296,18 @@ fn load(connection: &Connection, key: &str) -> Result<Option<AgentRecord>> {
         .transpose()
 }
 
-fn list(connection: &Connection, after: &str) -> Result<usize> {
-    let mut statement = connection.prepare_cached(statements::LIST_AGENTS)?;
+/// A page of 100, of which the statement returns one row more where there is one.
+fn page_of<T>(
+    connection: &Connection,
+    sql: &str,
+    after: &str,
+    decode: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<usize> {
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([NAMESPACE, after])?;
     let mut page = Vec::with_capacity(101);
     while let Some(row) = rows.next()? {
-        page.push(decode_agent(row)?);
-    }
-    page.truncate(100);
-    Ok(black_box(page).len())
-}
-
-fn history(connection: &Connection, agent_id: &str) -> Result<usize> {
-    let mut statement = connection.prepare_cached(statements::HISTORY)?;
-    let mut rows = statement.query([NAMESPACE, agent_id])?;
-    let mut page = Vec::with_capacity(101);
-    while let Some(row) = rows.next()? {
-        page.push(decode_transition(row)?);
+        page.push(decode(row)?);
     }
     page.truncate(100);
     Ok(black_box(page).len())
@@ -295,84 +322,6 @@ pub(super) fn events(connection: &Connection, sql: &str, text: &str) -> Result<u
         page.push(decode_event(row)?);
     }
     Ok(black_box(page).len())
-}
-
-fn decode_agent(row: &Row<'_>) -> Result<AgentRecord> {
-    let codec = row.get(7)?;
-    Ok(AgentRecord {
-        key: row.get(0)?,
-        namespace: row.get(1)?,
-        agent: Agent {
-            agent_id: row.get(2)?,
-            name: row.get(3)?,
-            status: row.get(4)?,
-            metadata: serde_json::from_str(row.get_ref(5)?.as_str()?)?,
-            state_data: body(row, 6, codec)?,
-            version: row.get(8)?,
-            created_at: row.get(9)?,
-            updated_at: row.get(10)?,
-        },
-        codec,
-        is_deleted: row.get(11)?,
-        revision: row.get(12)?,
-        recorded_at: row.get(13)?,
-    })
-}
-
-fn body(row: &Row<'_>, column: usize, codec: i64) -> Result<String> {
-    match row.get_ref(column)? {
-        ValueRef::Text(text) if codec == 0 => decode_body(codec, text.to_vec()),
-        ValueRef::Blob(bytes) if codec != 0 => decode_body(codec, bytes.to_vec()),
-        other => {
-            let found = Value::try_from(other)?;
-            anyhow::bail!("codec {codec} over {found:?}")
-        }
-    }
-}
-
-fn decode_event(row: &Row<'_>) -> Result<EventRecord> {
-    Ok(EventRecord {
-        seq: row.get(0)?,
-        namespace: row.get(1)?,
-        event: Event {
-            id: Uuid::parse_str(row.get_ref(2)?.as_str()?)?,
-            event_type: row.get(3)?,
-            timestamp: row.get(4)?,
-            session_id: row.get(5)?,
-            actor_type: ActorType::parse(row.get_ref(6)?.as_str()?)?,
-            actor_id: row.get(7)?,
-            content: row.get(8)?,
-            metadata: json(row, 9)?,
-            git_commit: row.get(10)?,
-        },
-        created_at: row.get(11)?,
-        recorded_at: row.get(12)?,
-    })
-}
-
-fn decode_transition(row: &Row<'_>) -> Result<TransitionRecord> {
-    Ok(TransitionRecord {
-        seq: row.get(0)?,
-        namespace: row.get(1)?,
-        id: Uuid::parse_str(row.get_ref(2)?.as_str()?)?,
-        transition: Transition {
-            agent_id: row.get(3)?,
-            state_before: body(row, 4, row.get(5)?)?,
-            state_after: body(row, 6, row.get(7)?)?,
-            reason: row.get(8)?,
-            metadata: json(row, 10)?,
-        },
-        timestamp: row.get(9)?,
-        recorded_at: row.get(11)?,
-    })
-}
-
-fn json(row: &Row<'_>, column: usize) -> Result<Option<serde_json::Value>> {
-    Ok(row
-        .get_ref(column)?
-        .as_str_or_null()?
-        .map(serde_json::from_str)
-        .transpose()?)
 }
 
 /// Refuses a file whose pragmas didn't take.
