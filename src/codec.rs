@@ -77,6 +77,18 @@ impl Encoded {
         }
     }
 
+    /// Returns how many bytes its text has, as far as it says; what doesn't say may have any number.
+    pub(crate) fn decoded_len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Zstd(frame) => {
+                let said = zstd::zstd_safe::get_frame_content_size(frame);
+                let said = said.ok().flatten().map(usize::try_from);
+                said.and_then(Result::ok).unwrap_or(usize::MAX)
+            }
+        }
+    }
+
     /// Returns the text; never more than `ceiling` bytes, whatever a damaged frame says of its size.
     pub(crate) fn decode(self, ceiling: usize) -> Result<String, Undecodable> {
         let bytes = match self {

@@ -13,6 +13,7 @@ mod models;
 mod namespace;
 mod numbers;
 pub mod page;
+mod read_budget;
 mod repository;
 #[cfg(feature = "runner")]
 pub mod runner;

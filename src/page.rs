@@ -116,6 +116,11 @@ impl PageRequest {
         self
     }
 
+    /// Returns how many rows are asked for.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows as usize
+    }
+
     /// Returns the checked bounds for a list by sequence number.
     pub(crate) fn by_sequence(&self, most: u32) -> Result<SequenceBounds, StateStoreError> {
         let rows = self.checked_rows(most)?;

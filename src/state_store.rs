@@ -54,7 +54,7 @@ macro_rules! state_store_methods {
             /// # Errors
             /// `Corrupt` for a row that can't be decoded.
             read fn load_agent_state(agent_id: &str) -> Option<AgentState> => |store| {
-                store.agents().get(agent_id).await.map(|found| found.map(|record| record.state))
+                store.agents().state(agent_id).await
             };
 
             /// Returns every agent that isn't deleted, by id. One whose compressed state is above the reader's limit is left out,

@@ -47,6 +47,59 @@ impl LatencyPredictor {
     }
 }
 
+/// Predicts from what recent lists took a row how long the next one takes.
+///
+/// A list costs something before its first row: that counts as some rows more. What a long list took beyond twice the budget
+/// is forgiven as in [`LatencyPredictor`], and a stall isn't.
+#[derive(Debug)]
+pub(super) struct ListPredictor {
+    /// [`UNKNOWN`] before the first.
+    nanos_a_row: AtomicU64,
+    budget: Duration,
+}
+
+/// The first list of a kind is measured where it may take its time.
+const UNKNOWN: u64 = u64::MAX;
+/// What a list of no rows takes, in rows.
+const BASE_ROWS: u64 = 16;
+
+impl ListPredictor {
+    pub(super) fn new(budget: Duration) -> Self {
+        Self {
+            nanos_a_row: AtomicU64::new(UNKNOWN),
+            budget,
+        }
+    }
+
+    /// Keeps in mind what a list of so many rows took.
+    pub(super) fn record(&self, rows: usize, took: Duration) {
+        let is_stall = took >= STALL.max(STALL_BUDGETS * self.budget);
+        let most = if is_stall { 4 } else { 2 } * self.budget;
+        let a_row = nanos(took.min(most)) / in_rows(rows);
+        let average = self.nanos_a_row.load(Ordering::Relaxed);
+        let next = if is_stall || average == UNKNOWN {
+            a_row
+        } else {
+            average - average / 4 + a_row / 4
+        };
+        self.nanos_a_row.store(next, Ordering::Relaxed);
+    }
+
+    /// Returns whether a list of so many rows is short enough for a runtime's thread.
+    pub(super) fn is_short(&self, rows: usize) -> bool {
+        let a_row = self.nanos_a_row.load(Ordering::Relaxed);
+        !self.budget.is_zero() && a_row.saturating_mul(in_rows(rows)) <= nanos(self.budget)
+    }
+}
+
+fn in_rows(rows: usize) -> u64 {
+    BASE_ROWS.saturating_add(rows as u64)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Predicts whether something comes that is worth a moment's wait, from how often it came lately.
 #[derive(Debug, Default)]
 pub(super) struct ArrivalPredictor {
@@ -76,7 +129,9 @@ impl ArrivalPredictor {
 
 #[cfg(test)]
 mod tests {
-    use super::{ArrivalPredictor, Duration, LatencyPredictor, MOST_MISSES, PROBE_INTERVAL};
+    use super::{
+        ArrivalPredictor, Duration, LatencyPredictor, ListPredictor, MOST_MISSES, PROBE_INTERVAL,
+    };
 
     #[test]
     fn what_does_not_come_is_no_longer_expected_and_is_found_again() {
@@ -131,5 +186,51 @@ mod tests {
     #[test]
     fn a_budget_of_zero_is_never() {
         assert!(!LatencyPredictor::new(Duration::ZERO).is_short());
+        let lists = ListPredictor::new(Duration::ZERO);
+        lists.record(100, Duration::ZERO);
+        assert!(!lists.is_short(0));
+    }
+
+    const MICROSECOND: Duration = Duration::from_micros(1);
+
+    #[test]
+    fn the_first_list_of_a_kind_is_measured_elsewhere() {
+        let lists = ListPredictor::new(250 * MICROSECOND);
+        assert!(!lists.is_short(0));
+        lists.record(100, 116 * MICROSECOND);
+        assert!(lists.is_short(100));
+    }
+
+    #[test]
+    fn a_list_is_predicted_by_its_rows() {
+        let lists = ListPredictor::new(250 * MICROSECOND);
+        // A microsecond a row, and 16 before the first.
+        for rows in [0, 3, 100, 10] {
+            lists.record(rows, (u32::try_from(rows).unwrap() + 16) * MICROSECOND);
+            assert!(lists.is_short(234), "{rows}");
+            assert!(!lists.is_short(235), "{rows}");
+        }
+        // Rows that are four times as long: a fourth as many.
+        for _ in 0..40 {
+            lists.record(100, 464 * MICROSECOND);
+        }
+        assert!(lists.is_short(40));
+        assert!(!lists.is_short(60));
+    }
+
+    #[test]
+    fn one_slow_list_is_forgiven_and_a_stall_is_not() {
+        let lists = ListPredictor::new(250 * MICROSECOND);
+        let quick = || lists.record(100, 100 * MICROSECOND);
+        quick();
+        lists.record(100, 1_000 * MICROSECOND);
+        assert!(lists.is_short(100));
+        quick();
+        lists.record(100, 1_000 * 1_000 * MICROSECOND);
+        let again = (0..10).position(|_| {
+            quick();
+            lists.is_short(100)
+        });
+        assert_eq!(again, Some(6));
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use super::database::{self, Database, SearchIndexTask};
 use super::observer::CommitObservers;
 use super::options::{OpenMode, StoreOptions};
+use super::read_extent::ReadExtent;
 use super::runtime::{on_blocking_pool, yield_after};
 use super::schema::Schema;
 use super::transaction::refuse_reentry;
@@ -20,6 +21,7 @@ use super::writer::{WriteKind, WriteSize};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use crate::migrations::Revert;
+use crate::read_budget::ReadBudget;
 
 /// One store's handle on an open database. Clones of the store share it.
 pub(crate) struct Handle {
@@ -121,33 +123,35 @@ impl Handle {
         self.database.revert(operation, keep).await
     }
 
-    /// Reads, for the store itself: on this thread if it is short and a reader is free, else on the blocking pool.
+    /// Reads, for the store itself: on this thread if it is short and a reader is open, else on the blocking pool. The work
+    /// may run twice.
     pub(crate) async fn read<T, F>(
         &self,
         operation: &'static str,
-        is_short: bool,
+        extent: ReadExtent,
         mut work: F,
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut SqliteConnection) -> Result<T, StateStoreError> + Send + 'static,
+        F: FnMut(&mut SqliteConnection, &ReadBudget) -> Result<T, StateStoreError> + Send + 'static,
     {
         let _call = self.enter(operation)?;
         self.database.ensure_ready().await?;
         let readers = &self.database.connections()?.readers;
         let mut reader = readers.acquire(operation).await?;
-        if is_short && reader.is_ready() {
-            let (result, took) = reader.run(false, is_short, &mut work);
-            yield_after(took, self.has_company()).await;
-            if !matches!(result, Err(StateStoreError::Busy { .. })) {
-                return self.database.explain(operation, result).await;
+        if reader.is_ready(extent) {
+            let ran = reader.run(false, extent, &mut work);
+            yield_after(ran.took, self.has_company()).await;
+            let is_busy = matches!(ran.result, Err(StateStoreError::Busy { .. }));
+            if !ran.is_stopped && !is_busy {
+                return self.database.explain(operation, ran.result).await;
             }
-            // This thread may not wait for the lock; one of the blocking pool may.
+            // This thread may not wait for the lock, or for so large a read; one of the blocking pool may.
             reader = readers.acquire(operation).await?;
         }
         let result = self
             .database
-            .blocking(move |_| reader.run(true, is_short, &mut work).0)
+            .blocking(move |_| reader.run(true, extent, &mut work).result)
             .await;
         self.database.explain(operation, result).await
     }

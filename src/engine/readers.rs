@@ -6,22 +6,32 @@ use std::time::{Duration, Instant};
 use diesel::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::adaptive::LatencyPredictor;
+use super::adaptive::{LatencyPredictor, ListPredictor};
 use super::connection::{OwnConnection, read_unchanged};
 use super::file::DatabaseFile;
 use super::options::StoreOptions;
 use super::pragma::Role;
+use super::read_extent::{ListKind, ReadExtent};
 use super::runtime::{AcquireTimeout, catch_panic, drop_on_blocking_pool};
 use super::transaction::{DatabaseId, as_closure_of, in_savepoint, rollback, unguessable_name};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
+use crate::read_budget::ReadBudget;
 
 /// How long an idle reader above the kept number stays open.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// A read by key takes microseconds where a commit takes a hundred of them: one that takes this part of the budget reads
 /// from the disk, and a hop to another thread costs no more than that.
-const READ_SHARE: u32 = 5;
+const ROW_SHARE: u32 = 5;
+
+/// A page of a list takes what several hops would; it may take half of what a write may, which also waits for the disk.
+const PAGE_SHARE: u32 = 2;
+
+/// What a list may have in rows, and a read in bytes, on its caller's thread. A prediction is wrong at times: this is the
+/// worst then.
+const INLINE_ROWS: usize = 128;
+const INLINE_BYTES: usize = 256 * 1024;
 
 pub(super) struct Readers {
     file: DatabaseFile,
@@ -31,7 +41,17 @@ pub(super) struct Readers {
     kept: usize,
     busy_timeout: Duration,
     timeout: Arc<AcquireTimeout>,
-    latency: LatencyPredictor,
+    /// What reads by key take, and lists of each kind.
+    rows: LatencyPredictor,
+    lists: [ListPredictor; ListKind::COUNT],
+}
+
+/// What became of one of the store's own reads.
+pub(super) struct Ran<T> {
+    pub(super) result: Result<T, StateStoreError>,
+    pub(super) took: Duration,
+    /// Whether it stopped because it was too much for the caller's thread.
+    pub(super) is_stopped: bool,
 }
 
 struct Idle {
@@ -54,7 +74,8 @@ impl Readers {
             kept: options.kept,
             busy_timeout: options.busy_timeout,
             timeout,
-            latency: LatencyPredictor::new(options.inline_budget / READ_SHARE),
+            rows: LatencyPredictor::new(options.inline_budget / ROW_SHARE),
+            lists: std::array::from_fn(|_| ListPredictor::new(options.inline_budget / PAGE_SHARE)),
         }
     }
 
@@ -108,6 +129,28 @@ impl Readers {
         }
     }
 
+    /// Returns whether such a read is short enough for a runtime's thread.
+    fn is_short(&self, extent: ReadExtent) -> bool {
+        match extent {
+            ReadExtent::Row => self.rows.is_short(),
+            ReadExtent::Page(kind, rows) => {
+                rows <= INLINE_ROWS && self.lists[kind as usize].is_short(rows)
+            }
+            ReadExtent::Many => false,
+        }
+    }
+
+    /// Keeps in mind what a read took, if it says something about the next that may run on a runtime's thread.
+    fn record(&self, extent: ReadExtent, rows: usize, took: Duration) {
+        match extent {
+            ReadExtent::Row => self.rows.record(took),
+            ReadExtent::Page(kind, most) if most <= INLINE_ROWS => {
+                self.lists[kind as usize].record(rows, took);
+            }
+            ReadExtent::Page(..) | ReadExtent::Many => {}
+        }
+    }
+
     fn lock_idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,24 +179,24 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Returns whether it may do short work on the caller's thread: it is open, and recent reads were short.
-    pub(super) fn is_ready(&self) -> bool {
+    /// Returns whether it may read on the caller's thread: it is open, and recent reads like this one were short.
+    pub(super) fn is_ready(&self, extent: ReadExtent) -> bool {
         // Where nothing may be written, a read may have to be done again.
         let is_steady = !self.readers.file.is_read_only();
-        self.connection.is_some() && is_steady && self.readers.latency.is_short()
+        self.connection.is_some() && is_steady && self.readers.is_short(extent)
     }
 
-    /// Runs one of the store's own reads; also returns how long that took. `may_wait` says whether this thread may wait for
-    /// a lock.
+    /// Runs one of the store's own reads. `may_wait` says whether this thread may wait for a lock, and for a long read.
     pub(super) fn run<T>(
         mut self,
         may_wait: bool,
-        is_short: bool,
-        work: &mut dyn FnMut(&mut SqliteConnection) -> Result<T, StateStoreError>,
-    ) -> (Result<T, StateStoreError>, Duration) {
+        extent: ReadExtent,
+        work: &mut dyn FnMut(&mut SqliteConnection, &ReadBudget) -> Result<T, StateStoreError>,
+    ) -> Ran<T> {
         let readers = Arc::clone(&self.readers);
         let file = &readers.file;
         let mut started = Instant::now();
+        let mut budget = ReadBudget::new(None);
         let result = read_unchanged(file, || {
             let connection = match self.open() {
                 Ok(connection) => connection,
@@ -161,8 +204,11 @@ impl Reader {
             };
             // Opening says nothing about the next read.
             started = Instant::now();
+            budget = ReadBudget::new((!may_wait).then_some(INLINE_BYTES));
             let result = connection.check_schema(started).and_then(|()| {
-                connection.run(may_wait, |connection| catch_panic(|| work(connection)))
+                connection.run(may_wait, |connection| {
+                    catch_panic(|| work(connection, &budget))
+                })
             });
             let is_void = connection.is_outdated(file);
             if is_void || (file.is_read_only() && result.is_err()) {
@@ -173,14 +219,21 @@ impl Reader {
         let ended = Instant::now();
         self.used = Some(ended);
         let took = ended - started;
-        if is_short {
-            // A long list says nothing about the next read by key.
-            self.readers.latency.record(took);
+        let is_stopped = budget.is_exceeded();
+        if is_stopped {
+            // The next such reads are measured where they may take their time.
+            self.readers.record(extent, 0, Duration::MAX);
+        } else {
+            self.readers.record(extent, budget.rows(), took);
         }
         if let Err(StateStoreError::Panicked { .. } | StateStoreError::DatabaseError(_)) = result {
             self.discard();
         }
-        (result, took)
+        Ran {
+            result,
+            took,
+            is_stopped,
+        }
     }
 
     /// Runs a caller's closure in a read transaction of its own, which is one snapshot of the database.

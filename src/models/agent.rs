@@ -4,13 +4,18 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Scope;
-use super::stored::{Body, Place, STATE_DATA, StoredBody, StoredFlag, StoredInteger, StoredText};
+use super::stored::{
+    Body, Place, STATE_DATA, StoredBody, StoredFlag, StoredInteger, StoredJson, StoredRow,
+    StoredText,
+};
+use super::{Bounded, Scope};
 use crate::codec::Codec;
 use crate::error::StateStoreError;
 use crate::numbers::{Revision, Seq};
 use crate::page::{Listed, OmittedRow, TimeRange};
 use crate::schema::agent_states;
+
+const TABLE: &str = "agent_states";
 
 /// The state of an agent, as the application sees it.
 ///
@@ -94,6 +99,13 @@ impl AgentFilter {
     }
 }
 
+impl Bounded for AgentFilter {
+    fn is_bounded(&self) -> bool {
+        // By status the index has only agents that aren't deleted. Without one, those that are deleted lie in the way.
+        !(self.updated.is_limited() || self.include_deleted && self.status.is_some())
+    }
+}
+
 /// A state on its way in, checked and encoded.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = agent_states)]
@@ -135,24 +147,127 @@ impl NewAgent {
     }
 }
 
-/// A row of `agent_states`.
+/// The guide's fields of a row of `agent_states`: nothing is read that nobody gets.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = agent_states)]
-pub(crate) struct AgentRow {
-    key: StoredText,
-    namespace: StoredText,
+pub(crate) struct AgentStateRow {
     agent_id: StoredText,
     name: StoredText,
     status: StoredText,
-    metadata: StoredText,
+    metadata: StoredJson,
     state_data: StoredBody,
     state_data_codec: StoredInteger,
     version: StoredInteger,
     created_at: StoredInteger,
     updated_at: StoredInteger,
+}
+
+impl StoredRow for AgentStateRow {
+    fn bytes(&self) -> usize {
+        let small = self.name.len() + self.metadata.len();
+        self.state_data.len().saturating_add(small)
+    }
+}
+
+impl AgentStateRow {
+    /// Decodes a row of a list, which shows the others where this one is too large.
+    pub(crate) fn list(self, scope: &Scope) -> Result<Listed<AgentState>, StateStoreError> {
+        Ok(match self.decode(scope, None)? {
+            Ok((state, _)) => Listed::Shown(state),
+            Err(omitted) => Listed::Omitted(omitted, Seq::from(0)),
+        })
+    }
+
+    /// Returns the state and how it is stored, or what is too large in it. `key` is the row's, where that was read.
+    fn decode(
+        self,
+        scope: &Scope,
+        key: Option<&str>,
+    ) -> Result<Result<(AgentState, Codec), OmittedRow>, StateStoreError> {
+        let agent_id = match key {
+            Some(key) => self.agent_id.text(Place::new(TABLE, key), "agent_id")?,
+            None => self.agent_id.key(TABLE, "agent_id")?,
+        };
+        let place = match key {
+            Some(key) => Place::new(TABLE, key),
+            None => Place::of_agent(&scope.namespace, &agent_id),
+        };
+        let ceiling = scope.limits.decompressed_bytes();
+        let body = self
+            .state_data
+            .state(self.state_data_codec, ceiling, place, STATE_DATA);
+        let (state_data, codec) = match body {
+            Ok(body) => body,
+            Err(error) => return OmittedRow::of(|| Ok(agent_id), error).map(Err),
+        };
+        let name = self.name.text(place, "name")?;
+        let status = self.status.text(place, "status")?;
+        let metadata = self.metadata.json(place, "metadata")?;
+        let version = self.version.integer(place, "version")?;
+        let created_at = self.created_at.integer(place, "created_at")?;
+        let updated_at = self.updated_at.integer(place, "updated_at")?;
+        let state = AgentState {
+            agent_id,
+            name,
+            status,
+            metadata,
+            state_data,
+            created_at,
+            updated_at,
+            version,
+        };
+        Ok(Ok((state, codec)))
+    }
+}
+
+/// The guide's fields of one agent's row, which may be deleted.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = agent_states)]
+pub(crate) struct AgentStateByKeyRow {
+    #[diesel(embed)]
+    state: AgentStateRow,
+    is_deleted: StoredFlag,
+}
+
+impl StoredRow for AgentStateByKeyRow {
+    fn bytes(&self) -> usize {
+        self.state.bytes()
+    }
+}
+
+impl AgentStateByKeyRow {
+    /// Returns the state; `None` where it is deleted.
+    pub(crate) fn decode(
+        self,
+        scope: &Scope,
+        key: &str,
+    ) -> Result<Option<AgentState>, StateStoreError> {
+        if self.is_deleted.flag(Place::new(TABLE, key), "is_deleted")? {
+            return Ok(None);
+        }
+        match self.state.decode(scope, Some(key))? {
+            Ok((state, _)) => Ok(Some(state)),
+            Err(omitted) => Err(omitted.into_error()),
+        }
+    }
+}
+
+/// A row of `agent_states`. Its namespace is that of the query.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = agent_states)]
+pub(crate) struct AgentRow {
+    key: StoredText,
+    #[diesel(embed)]
+    state: AgentStateRow,
     is_deleted: StoredFlag,
     revision: StoredInteger,
     recorded_at: StoredInteger,
+}
+
+impl StoredRow for AgentRow {
+    fn bytes(&self) -> usize {
+        self.state.bytes()
+    }
 }
 
 impl AgentRow {
@@ -162,36 +277,15 @@ impl AgentRow {
 
     /// Decodes a row of a list, which shows the others where this one is too large.
     pub(crate) fn list(self, scope: &Scope) -> Result<Listed<AgentRecord>, StateStoreError> {
-        let key = self.key.key("agent_states", "key")?;
-        let place = Place {
-            table: "agent_states",
-            key: &key,
+        let key = self.key.key(TABLE, "key")?;
+        let (state, codec) = match self.state.decode(scope, Some(&key))? {
+            Ok(decoded) => decoded,
+            Err(omitted) => return Ok(Listed::Omitted(omitted, Seq::from(0))),
         };
-        let body = self.state_data.state(
-            self.state_data_codec,
-            scope.limits.decompressed_bytes(),
-            place,
-            STATE_DATA,
-        );
-        let (state_data, codec) = match body {
-            Ok(body) => body,
-            Err(error) => {
-                let row = OmittedRow::of(|| self.agent_id.text(place, "agent_id"), error)?;
-                return Ok(Listed::Omitted(row, Seq::from(0)));
-            }
-        };
+        let place = Place::new(TABLE, &key);
         Ok(Listed::Shown(AgentRecord {
-            state: AgentState {
-                agent_id: self.agent_id.text(place, "agent_id")?,
-                name: self.name.text(place, "name")?,
-                status: self.status.text(place, "status")?,
-                metadata: self.metadata.json(place, "metadata")?,
-                state_data,
-                created_at: self.created_at.integer(place, "created_at")?,
-                updated_at: self.updated_at.integer(place, "updated_at")?,
-                version: self.version.integer(place, "version")?,
-            },
-            namespace: self.namespace.text(place, "namespace")?,
+            state,
+            namespace: scope.namespace.as_str().to_owned(),
             revision: self.revision.integer(place, "revision")?.into(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             is_deleted: self.is_deleted.flag(place, "is_deleted")?,

@@ -8,13 +8,17 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::footprint::Footprint;
-use super::stored::{Place, StoredInteger, StoredText, is_json, json_of};
-use super::{ActorType, Scope};
+use super::stored::{
+    Place, StoredEnum, StoredId, StoredInteger, StoredJson, StoredRow, StoredText, is_json, json_of,
+};
+use super::{ActorType, Bounded, Scope};
 use crate::error::StateStoreError;
 use crate::numbers::Seq;
 use crate::page::TimeRange;
 use crate::schema::events;
 use crate::search_text::searchable;
+
+const TABLE: &str = "events";
 
 /// Something that happened.
 ///
@@ -101,6 +105,15 @@ impl EventFilter {
     pub fn time(mut self, range: TimeRange) -> Self {
         self.time = range;
         self
+    }
+}
+
+impl Bounded for EventFilter {
+    fn is_bounded(&self) -> bool {
+        // There is an index for each of them, and none for two.
+        let chosen = [&self.session_id, &self.event_type, &self.actor_id];
+        let chosen = chosen.iter().filter(|value| value.is_some()).count();
+        !self.time.is_limited() && chosen <= 1
     }
 }
 
@@ -273,59 +286,101 @@ impl Footprint for NewEvent<'_> {
     }
 }
 
-/// A row of `events`.
+/// What every read of an event reads: the guide's fields but for the metadata.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub(crate) struct EventFields {
+    id: StoredId,
+    event_type: StoredText,
+    timestamp: StoredInteger,
+    session_id: StoredText,
+    actor_type: StoredEnum<ActorType>,
+    actor_id: StoredText,
+    content: StoredText,
+    git_commit: Option<StoredText>,
+}
+
+impl EventFields {
+    fn decode(
+        self,
+        metadata: impl FnOnce(Place<'static>) -> Result<Option<Value>, StateStoreError>,
+    ) -> Result<(Event, Place<'static>), StateStoreError> {
+        let (id, place) = self.id.id(TABLE, "id")?;
+        let event = Event {
+            id,
+            event_type: self.event_type.text(place, "event_type")?,
+            timestamp: self.timestamp.integer(place, "timestamp")?,
+            session_id: self.session_id.text(place, "session_id")?,
+            actor_type: self.actor_type.parse(place, "actor_type")?,
+            actor_id: self.actor_id.text(place, "actor_id")?,
+            content: self.content.text(place, "content")?,
+            metadata: metadata(place)?,
+            git_commit: place.optional(self.git_commit, "git_commit", StoredText::text)?,
+        };
+        Ok((event, place))
+    }
+}
+
+/// The guide's fields of a row of `events`.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub(crate) struct GuideEventRow {
+    #[diesel(embed)]
+    fields: EventFields,
+    metadata: Option<StoredJson>,
+}
+
+impl StoredRow for GuideEventRow {
+    fn bytes(&self) -> usize {
+        self.fields.content.len() + self.metadata.as_ref().map_or(0, StoredJson::len)
+    }
+}
+
+impl GuideEventRow {
+    pub(crate) fn decode(self) -> Result<Event, StateStoreError> {
+        let metadata = self.metadata;
+        let metadata =
+            |place: Place<'static>| place.optional(metadata, "metadata", StoredJson::json);
+        self.fields.decode(metadata).map(|(event, _)| event)
+    }
+}
+
+/// A row of `events`. Its namespace is that of the query.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = events)]
 pub(crate) struct EventRow {
     seq: StoredInteger,
-    namespace: StoredText,
-    id: StoredText,
-    event_type: StoredText,
-    timestamp: StoredInteger,
-    session_id: StoredText,
-    actor_type: StoredText,
-    actor_id: StoredText,
-    content: StoredText,
+    #[diesel(embed)]
+    fields: EventFields,
     metadata: Option<StoredText>,
-    git_commit: Option<StoredText>,
     created_at: StoredInteger,
     recorded_at: StoredInteger,
 }
 
+impl StoredRow for EventRow {
+    fn bytes(&self) -> usize {
+        self.fields.content.len() + self.metadata.as_ref().map_or(0, StoredText::len)
+    }
+}
+
 impl EventRow {
-    pub(crate) fn decode_id(id: StoredText) -> Result<Uuid, StateStoreError> {
-        let id = id.key("events", "id")?;
-        let place = Place {
-            table: "events",
-            key: &id,
-        };
-        place.uuid("id")
+    pub(crate) fn decode_id(id: StoredId) -> Result<Uuid, StateStoreError> {
+        id.id(TABLE, "id").map(|(id, _)| id)
     }
 
-    pub(crate) fn decode(self) -> Result<EventRecord, StateStoreError> {
-        let id = self.id.key("events", "id")?;
-        let place = Place {
-            table: "events",
-            key: &id,
+    pub(crate) fn decode(self, scope: &Scope) -> Result<EventRecord, StateStoreError> {
+        let (stored, mut metadata_text) = (self.metadata, None);
+        let metadata = |place: Place<'static>| {
+            metadata_text = place.optional(stored, "metadata", StoredText::text)?;
+            let text = metadata_text.as_deref();
+            text.map(|text| json_of(text, place, "metadata"))
+                .transpose()
         };
-        let metadata_text = place.optional(self.metadata, "metadata", StoredText::text)?;
+        let (event, place) = self.fields.decode(metadata)?;
         Ok(EventRecord {
-            event: Event {
-                id: place.uuid("id")?,
-                event_type: self.event_type.text(place, "event_type")?,
-                timestamp: self.timestamp.integer(place, "timestamp")?,
-                session_id: self.session_id.text(place, "session_id")?,
-                actor_type: self.actor_type.parse(place, "actor_type")?,
-                actor_id: self.actor_id.text(place, "actor_id")?,
-                content: self.content.text(place, "content")?,
-                metadata: metadata_text
-                    .as_deref()
-                    .map(|text| json_of(text, place, "metadata"))
-                    .transpose()?,
-                git_commit: place.optional(self.git_commit, "git_commit", StoredText::text)?,
-            },
+            event,
             seq: self.seq.integer(place, "seq")?.into(),
-            namespace: self.namespace.text(place, "namespace")?,
+            namespace: scope.namespace.as_str().to_owned(),
             created_at: self.created_at.integer(place, "created_at")?,
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             metadata_text,

@@ -15,10 +15,10 @@ mod task;
 mod transition;
 
 pub use agent::{AgentFilter, AgentRecord, AgentState};
-pub(crate) use agent::{AgentRow, NewAgent};
+pub(crate) use agent::{AgentRow, AgentStateByKeyRow, AgentStateRow, NewAgent};
 pub use enums::{ActorType, SessionStatus, TaskStatus};
 pub use event::{AppendOptions, Event, EventFilter, EventRecord};
-pub(crate) use event::{EventRow, NewEvent};
+pub(crate) use event::{EventRow, GuideEventRow, NewEvent};
 pub(crate) use footprint::Footprint;
 pub(crate) use session::{NewSession, SessionRow};
 pub use session::{Session, SessionFilter, SessionRecord};
@@ -26,10 +26,12 @@ pub(crate) use snapshot::{NewSnapshot, SnapshotChange, SnapshotRow, SnapshotSumm
 pub use snapshot::{SnapshotFilter, SnapshotOptions, SnapshotRecord};
 pub(crate) use step::{NewStep, NewStepChange};
 pub use step::{Step, Stepped};
-pub(crate) use stored::{Place, StoredFlag, StoredInteger, StoredText};
-pub(crate) use task::{NewTask, TaskRow};
+pub(crate) use stored::{
+    Place, StoredEnum, StoredFlag, StoredId, StoredInteger, StoredRow, StoredText,
+};
+pub(crate) use task::{GuideTaskRow, NewTask, TaskRow};
 pub use task::{Task, TaskFilter, TaskRecord};
-pub(crate) use transition::{NewTransition, TransitionRow};
+pub(crate) use transition::{NewTransition, StateTransitionRow, TransitionRow};
 pub use transition::{StateTransition, TransitionDraft, TransitionFilter, TransitionRecord};
 
 use crate::clock::SharedClock;
@@ -44,4 +46,11 @@ pub(crate) struct Scope {
     pub(crate) limits: Limits,
     pub(crate) compression: Compression,
     pub(crate) clock: SharedClock,
+}
+
+/// A list's filter that knows what the database has to do for it.
+pub(crate) trait Bounded {
+    /// Returns whether one index holds all that the filter asks for, in the list's order: then a page takes about as many
+    /// steps as it has rows, however large the table is. Soft-deleted and expired rows may be stepped over.
+    fn is_bounded(&self) -> bool;
 }

@@ -4,8 +4,10 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::stored::{Place, StoredFlag, StoredInteger, StoredText};
-use super::{Scope, SessionStatus};
+use super::stored::{
+    Place, StoredEnum, StoredFlag, StoredInteger, StoredJson, StoredRow, StoredText,
+};
+use super::{Bounded, Scope, SessionStatus};
 use crate::error::StateStoreError;
 use crate::numbers::{Revision, Seq};
 use crate::page::TimeRange;
@@ -153,6 +155,14 @@ impl SessionFilter {
     }
 }
 
+impl Bounded for SessionFilter {
+    fn is_bounded(&self) -> bool {
+        // By status and agent the indexes have only sessions that aren't deleted. Without either, those that are lie in the way.
+        let is_chosen = self.status.is_some() || self.agent_id.is_some();
+        !(self.started.is_limited() || self.include_deleted && is_chosen)
+    }
+}
+
 /// A session on its way in, checked.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = sessions, treat_none_as_default_value = false)]
@@ -201,18 +211,17 @@ impl NewSession {
     }
 }
 
-/// A row of `sessions`.
+/// A row of `sessions`. Its namespace is that of the query.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = sessions)]
 pub(crate) struct SessionRow {
     seq: StoredInteger,
-    namespace: StoredText,
     id: StoredText,
     agent_id: StoredText,
     started_at: StoredInteger,
     ended_at: Option<StoredInteger>,
-    status: StoredText,
-    metadata: Option<StoredText>,
+    status: StoredEnum<SessionStatus>,
+    metadata: Option<StoredJson>,
     created_at: StoredInteger,
     updated_at: StoredInteger,
     is_deleted: StoredFlag,
@@ -220,21 +229,24 @@ pub(crate) struct SessionRow {
     recorded_at: StoredInteger,
 }
 
+impl StoredRow for SessionRow {
+    fn bytes(&self) -> usize {
+        self.metadata.as_ref().map_or(0, StoredJson::len)
+    }
+}
+
 impl SessionRow {
-    pub(crate) fn decode(self) -> Result<SessionRecord, StateStoreError> {
+    pub(crate) fn decode(self, scope: &Scope) -> Result<SessionRecord, StateStoreError> {
         let id = self.id.key("sessions", "id")?;
-        let place = Place {
-            table: "sessions",
-            key: &id,
-        };
+        let place = Place::new("sessions", &id);
         Ok(SessionRecord {
             agent_id: self.agent_id.text(place, "agent_id")?,
             started_at: self.started_at.integer(place, "started_at")?,
             ended_at: place.optional(self.ended_at, "ended_at", StoredInteger::integer)?,
             status: self.status.parse(place, "status")?,
-            metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
+            metadata: place.optional(self.metadata, "metadata", StoredJson::json)?,
             seq: self.seq.integer(place, "seq")?.into(),
-            namespace: self.namespace.text(place, "namespace")?,
+            namespace: scope.namespace.as_str().to_owned(),
             created_at: self.created_at.integer(place, "created_at")?,
             updated_at: self.updated_at.integer(place, "updated_at")?,
             revision: self.revision.integer(place, "revision")?.into(),

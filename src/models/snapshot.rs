@@ -4,8 +4,10 @@ use diesel::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Scope;
-use super::stored::{Place, STATE_DATA, StoredBody, StoredInteger, StoredText};
+use super::stored::{
+    Place, STATE_DATA, StoredBody, StoredInteger, StoredJson, StoredRow, StoredText,
+};
+use super::{Bounded, Scope};
 use crate::clock::new_id;
 use crate::error::StateStoreError;
 use crate::numbers::{Revision, Seq};
@@ -109,6 +111,13 @@ impl SnapshotFilter {
     }
 }
 
+impl Bounded for SnapshotFilter {
+    fn is_bounded(&self) -> bool {
+        // Those that have expired lie in the way until they are purged.
+        !self.created.is_limited()
+    }
+}
+
 /// A snapshot to be made of whatever state the agent has, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct NewSnapshot {
@@ -170,12 +179,11 @@ impl SnapshotChange {
 #[diesel(table_name = state_snapshots)]
 pub(crate) struct SnapshotRow {
     seq: StoredInteger,
-    namespace: StoredText,
     id: StoredText,
     agent_id: StoredText,
     name: StoredText,
     status: StoredText,
-    metadata: StoredText,
+    metadata: StoredJson,
     state_data: StoredBody,
     state_data_codec: StoredInteger,
     version: StoredInteger,
@@ -186,6 +194,14 @@ pub(crate) struct SnapshotRow {
     recorded_at: StoredInteger,
 }
 
+impl StoredRow for SnapshotRow {
+    fn bytes(&self) -> usize {
+        let description = self.description.as_ref().map_or(0, StoredText::len);
+        let small = self.name.len() + self.metadata.len() + description;
+        self.state_data.len().saturating_add(small)
+    }
+}
+
 impl SnapshotRow {
     pub(crate) fn decode(self, scope: &Scope) -> Result<SnapshotRecord, StateStoreError> {
         self.list(scope)?.shown()
@@ -194,10 +210,7 @@ impl SnapshotRow {
     /// Decodes a row of a list, which shows the others where this one is too large.
     pub(crate) fn list(self, scope: &Scope) -> Result<Listed<SnapshotRecord>, StateStoreError> {
         let id = self.id.key("state_snapshots", "id")?;
-        let place = Place {
-            table: "state_snapshots",
-            key: &id,
-        };
+        let place = Place::new("state_snapshots", &id);
         let ceiling = scope.limits.decompressed_bytes();
         let seq = self.seq.integer(place, "seq")?.into();
         let body = self
@@ -221,7 +234,7 @@ impl SnapshotRow {
             created_at: self.created_at.integer(place, "created_at")?,
             expires_at: place.optional(self.expires_at, "expires_at", StoredInteger::integer)?,
             seq,
-            namespace: self.namespace.text(place, "namespace")?,
+            namespace: scope.namespace.as_str().to_owned(),
             revision: self.revision.integer(place, "revision")?.into(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             id: id.clone(),
@@ -238,13 +251,16 @@ pub(crate) struct SnapshotSummary {
     created_at: StoredInteger,
 }
 
+impl StoredRow for SnapshotSummary {
+    fn bytes(&self) -> usize {
+        self.description.as_ref().map_or(0, StoredText::len)
+    }
+}
+
 impl SnapshotSummary {
     pub(crate) fn decode(self) -> Result<(String, Option<String>, i64), StateStoreError> {
         let id = self.id.key("state_snapshots", "id")?;
-        let place = Place {
-            table: "state_snapshots",
-            key: &id,
-        };
+        let place = Place::new("state_snapshots", &id);
         Ok((
             id.clone(),
             place.optional(self.description, "description", StoredText::text)?,

@@ -4,6 +4,7 @@
 //! look at the stored type first and keep the reason until the row's key is known.
 
 use std::borrow::Borrow;
+use std::str::Utf8Error;
 
 use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -19,15 +20,37 @@ use uuid::Uuid;
 use crate::codec::{Codec, Encoded, Undecodable};
 use crate::error::StateStoreError;
 use crate::limits::read_json;
+use crate::namespace::Namespace;
 
 /// Which row is being decoded, for the error.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    pub(crate) table: &'static str,
-    pub(crate) key: &'a str,
+    table: &'static str,
+    key: RowKey<'a>,
 }
 
-impl Place<'_> {
+/// What names a row; it becomes text where there is an error.
+#[derive(Debug, Clone, Copy)]
+enum RowKey<'a> {
+    Text(&'a str),
+    Uuid(Uuid),
+    Agent(&'a Namespace, &'a str),
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn new(table: &'static str, key: &'a str) -> Self {
+        let key = RowKey::Text(key);
+        Self { table, key }
+    }
+
+    /// Returns the row of an agent, whose key wasn't read.
+    pub(crate) fn of_agent(namespace: &'a Namespace, agent_id: &'a str) -> Self {
+        let key = RowKey::Agent(namespace, agent_id);
+        let table = "agent_states";
+        Self { table, key }
+    }
+
+    #[cold]
     pub(crate) fn corrupt(
         self,
         column: &'static str,
@@ -35,16 +58,14 @@ impl Place<'_> {
     ) -> StateStoreError {
         StateStoreError::Corrupt {
             table: self.table,
-            key: self.key.to_owned(),
+            key: match self.key {
+                RowKey::Text(key) => key.to_owned(),
+                RowKey::Uuid(id) => id.to_string(),
+                RowKey::Agent(namespace, agent_id) => namespace.key(agent_id),
+            },
             column,
             reason: reason.into(),
         }
-    }
-
-    /// Returns the row's key as a UUID.
-    pub(crate) fn uuid(self, column: &'static str) -> Result<Uuid, StateStoreError> {
-        Uuid::parse_str(self.key)
-            .map_err(|error| self.corrupt(column, format!("{:?} is not a UUID: {error}", self.key)))
     }
 
     /// Decodes a nullable column.
@@ -54,41 +75,77 @@ impl Place<'_> {
         column: &'static str,
         decode: fn(S, Self, &'static str) -> Result<T, StateStoreError>,
     ) -> Result<Option<T>, StateStoreError> {
-        stored
-            .map(|stored| decode(stored, self, column))
-            .transpose()
+        match stored {
+            Some(stored) => decode(stored, self, column).map(Some),
+            None => Ok(None),
+        }
     }
 }
 
-fn wrong_type(wanted: &str, found: Option<SqliteType>) -> String {
-    match found {
-        Some(found) => format!("it holds {found:?}, not {wanted}"),
-        None => format!("it holds NULL, not {wanted}"),
+/// A row as it was read.
+pub(crate) trait StoredRow {
+    /// Returns how many bytes its large values have once they are decoded.
+    fn bytes(&self) -> usize;
+}
+
+/// The key in the error where the one that is stored is none.
+const UNREADABLE: &str = "<unreadable>";
+
+/// Why a value isn't what its column holds. It becomes text where there is an error: nothing is allocated for values that
+/// are as they should be, and there is nothing to drop.
+#[derive(Debug, Clone, Copy)]
+enum Misfit {
+    Type(&'static str, Option<SqliteType>),
+    Utf8(Utf8Error),
+    Flag(i64),
+}
+
+impl Misfit {
+    #[cold]
+    fn reason(self) -> String {
+        match self {
+            Self::Type(wanted, Some(found)) => format!("it holds {found:?}, not {wanted}"),
+            Self::Type(wanted, None) => format!("it holds NULL, not {wanted}"),
+            Self::Utf8(error) => format!("it is not UTF-8: {error}"),
+            Self::Flag(number) => format!("{number} is neither 0 nor 1"),
+        }
     }
 }
 
 /// A TEXT value.
 #[derive(Debug, Clone, FromSqlRow)]
-pub(crate) struct StoredText(Result<String, String>);
+pub(crate) struct StoredText(Result<String, Misfit>);
 
 impl FromSql<Text, Sqlite> for StoredText {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
-        Ok(Self(match value.value_type() {
-            Some(SqliteType::Text) => utf8(&mut value),
-            other => Err(wrong_type("text", other)),
-        }))
+        Ok(Self(with_text(&mut value, str::to_owned)))
     }
 }
 
-/// Returns the text of a TEXT value. Diesel reads bad UTF-8 with U+FFFD in its place, and copies a text twice to read its
-/// bytes: so they are looked at only where that character is.
-fn utf8(value: &mut SqliteValue<'_, '_, '_>) -> Result<String, String> {
+/// Does something with the text of a TEXT value.
+fn with_text<T>(
+    value: &mut SqliteValue<'_, '_, '_>,
+    work: impl FnOnce(&str) -> T,
+) -> Result<T, Misfit> {
+    match value.value_type() {
+        Some(SqliteType::Text) => with_utf8(value, work),
+        other => Err(Misfit::Type("text", other)),
+    }
+}
+
+/// Diesel reads bad UTF-8 with U+FFFD in its place, and copies a text twice to read its bytes: so they are looked at only
+/// where that character is.
+fn with_utf8<T>(
+    value: &mut SqliteValue<'_, '_, '_>,
+    work: impl FnOnce(&str) -> T,
+) -> Result<T, Misfit> {
     let text = value.read_text();
     if !text.contains(char::REPLACEMENT_CHARACTER) {
-        return Ok(text.to_owned());
+        return Ok(work(text));
     }
-    String::from_utf8(value.read_blob().to_vec())
-        .map_err(|error| format!("it is not UTF-8: {error}"))
+    std::str::from_utf8(value.read_blob())
+        .map(work)
+        .map_err(Misfit::Utf8)
 }
 
 impl StoredText {
@@ -98,10 +155,7 @@ impl StoredText {
         table: &'static str,
         column: &'static str,
     ) -> Result<String, StateStoreError> {
-        self.0.map_err(|reason| {
-            let key = "<unreadable>";
-            Place { table, key }.corrupt(column, reason)
-        })
+        self.text(Place::new(table, UNREADABLE), column)
     }
 
     pub(crate) fn text(
@@ -109,26 +163,99 @@ impl StoredText {
         place: Place<'_>,
         column: &'static str,
     ) -> Result<String, StateStoreError> {
-        self.0.map_err(|reason| place.corrupt(column, reason))
+        self.0
+            .map_err(|misfit| place.corrupt(column, misfit.reason()))
     }
 
+    /// Returns how many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, String::len)
+    }
+}
+
+/// A UUID as TEXT, which names its row.
+#[derive(Debug, Clone, FromSqlRow)]
+pub(crate) struct StoredId(Result<Uuid, Box<BadId>>);
+
+#[derive(Debug, Clone)]
+struct BadId {
+    key: String,
+    reason: String,
+}
+
+impl FromSql<Text, Sqlite> for StoredId {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        let parsed = with_text(&mut value, |text| {
+            Uuid::try_parse(text).map_err(|error| {
+                Box::new(BadId {
+                    key: text.to_owned(),
+                    reason: format!("{text:?} is not a UUID: {error}"),
+                })
+            })
+        });
+        Ok(Self(parsed.unwrap_or_else(|misfit| {
+            Err(Box::new(BadId {
+                key: UNREADABLE.to_owned(),
+                reason: misfit.reason(),
+            }))
+        })))
+    }
+}
+
+impl StoredId {
+    /// Returns the id, and the row that it names.
+    pub(crate) fn id(
+        self,
+        table: &'static str,
+        column: &'static str,
+    ) -> Result<(Uuid, Place<'static>), StateStoreError> {
+        match self.0 {
+            Ok(id) => {
+                let key = RowKey::Uuid(id);
+                Ok((id, Place { table, key }))
+            }
+            Err(bad) => Err(Place::new(table, &bad.key).corrupt(column, bad.reason)),
+        }
+    }
+}
+
+/// JSON as TEXT, read without a copy of the text.
+#[derive(Debug, Clone, FromSqlRow)]
+pub(crate) struct StoredJson {
+    value: Result<Value, Box<str>>,
+    bytes: usize,
+}
+
+impl FromSql<Text, Sqlite> for StoredJson {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        let read = with_text(&mut value, |text| Self {
+            value: read_json(text).map_err(|error| no_json(&error).into()),
+            bytes: text.len(),
+        });
+        Ok(read.unwrap_or_else(|misfit| Self {
+            value: Err(misfit.reason().into()),
+            bytes: 0,
+        }))
+    }
+}
+
+impl StoredJson {
     pub(crate) fn json(
         self,
         place: Place<'_>,
         column: &'static str,
     ) -> Result<Value, StateStoreError> {
-        json_of(&self.text(place, column)?, place, column)
+        self.value.map_err(|reason| place.corrupt(column, reason))
     }
 
-    /// Returns an enum, from its one spelling.
-    pub(crate) fn parse<T: TextEnum>(
-        self,
-        place: Place<'_>,
-        column: &'static str,
-    ) -> Result<T, StateStoreError> {
-        let text = self.text(place, column)?;
-        T::from_text(&text).ok_or_else(|| place.corrupt(column, format!("unknown value {text:?}")))
+    /// Returns how many bytes its text has.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
     }
+}
+
+fn no_json(error: &serde_json::Error) -> String {
+    format!("it is not JSON: {error}")
 }
 
 /// Returns the JSON of a stored text.
@@ -137,7 +264,7 @@ pub(crate) fn json_of(
     place: Place<'_>,
     column: &'static str,
 ) -> Result<Value, StateStoreError> {
-    read_json(text).map_err(|error| place.corrupt(column, format!("it is not JSON: {error}")))
+    read_json(text).map_err(|error| place.corrupt(column, no_json(&error)))
 }
 
 /// Returns whether a text is this JSON, as values: the order of keys in the text is a setting of serde_json's.
@@ -151,15 +278,40 @@ pub(crate) trait TextEnum: Sized {
     fn from_text(text: &str) -> Option<Self>;
 }
 
-/// A BIGINT value.
+/// A [`TextEnum`] as TEXT, read from its one spelling.
 #[derive(Debug, Clone, FromSqlRow)]
-pub(crate) struct StoredInteger(Result<i64, String>);
+pub(crate) struct StoredEnum<T>(Result<T, Box<str>>);
+
+impl<T: TextEnum> FromSql<Text, Sqlite> for StoredEnum<T> {
+    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        let parsed = with_text(&mut value, |text| {
+            T::from_text(text).ok_or_else(|| format!("unknown value {text:?}").into())
+        });
+        Ok(Self(
+            parsed.unwrap_or_else(|misfit| Err(misfit.reason().into())),
+        ))
+    }
+}
+
+impl<T> StoredEnum<T> {
+    pub(crate) fn parse(
+        self,
+        place: Place<'_>,
+        column: &'static str,
+    ) -> Result<T, StateStoreError> {
+        self.0.map_err(|reason| place.corrupt(column, reason))
+    }
+}
+
+/// A BIGINT value.
+#[derive(Debug, Clone, Copy, FromSqlRow)]
+pub(crate) struct StoredInteger(Result<i64, Misfit>);
 
 impl FromSql<BigInt, Sqlite> for StoredInteger {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         Ok(Self(match value.value_type() {
             Some(SqliteType::Long) => Ok(value.read_long()),
-            other => Err(wrong_type("an integer", other)),
+            other => Err(Misfit::Type("an integer", other)),
         }))
     }
 }
@@ -170,13 +322,14 @@ impl StoredInteger {
         place: Place<'_>,
         column: &'static str,
     ) -> Result<i64, StateStoreError> {
-        self.0.map_err(|reason| place.corrupt(column, reason))
+        self.0
+            .map_err(|misfit| place.corrupt(column, misfit.reason()))
     }
 }
 
 /// A BOOLEAN value.
-#[derive(Debug, Clone, FromSqlRow)]
-pub(crate) struct StoredFlag(Result<bool, String>);
+#[derive(Debug, Clone, Copy, FromSqlRow)]
+pub(crate) struct StoredFlag(Result<bool, Misfit>);
 
 impl FromSql<Bool, Sqlite> for StoredFlag {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
@@ -184,9 +337,9 @@ impl FromSql<Bool, Sqlite> for StoredFlag {
             Some(SqliteType::Long) => match value.read_long() {
                 0 => Ok(false),
                 1 => Ok(true),
-                other => Err(format!("{other} is neither 0 nor 1")),
+                other => Err(Misfit::Flag(other)),
             },
-            other => Err(wrong_type("a boolean", other)),
+            other => Err(Misfit::Type("a boolean", other)),
         }))
     }
 }
@@ -197,7 +350,8 @@ impl StoredFlag {
         place: Place<'_>,
         column: &'static str,
     ) -> Result<bool, StateStoreError> {
-        self.0.map_err(|reason| place.corrupt(column, reason))
+        self.0
+            .map_err(|misfit| place.corrupt(column, misfit.reason()))
     }
 }
 
@@ -265,14 +419,14 @@ where
 
 /// A state body on its way out, as whichever of the two the column holds.
 #[derive(Debug, Clone, FromSqlRow)]
-pub(crate) struct StoredBody(Result<Encoded, String>);
+pub(crate) struct StoredBody(Result<Encoded, Misfit>);
 
 impl FromSql<Text, Sqlite> for StoredBody {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         Ok(Self(match value.value_type() {
-            Some(SqliteType::Text) => utf8(&mut value).map(Encoded::Text),
+            Some(SqliteType::Text) => with_utf8(&mut value, |text| Encoded::Text(text.to_owned())),
             Some(SqliteType::Binary) => Ok(Encoded::Zstd(value.read_blob().to_vec())),
-            other => Err(wrong_type("a state body", other)),
+            other => Err(Misfit::Type("a state body", other)),
         }))
     }
 }
@@ -298,6 +452,11 @@ pub(crate) const STATE_AFTER: BodyColumns = BodyColumns {
 };
 
 impl StoredBody {
+    /// Returns how many bytes it has once it is decoded.
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, Encoded::decoded_len)
+    }
+
     /// Returns the state's text, and how it was stored.
     pub(crate) fn state(
         self,
@@ -309,7 +468,7 @@ impl StoredBody {
         let codec = Codec::from_number(codec.integer(place, columns.codec)?)
             .map_err(|reason| place.corrupt(columns.codec, reason))?;
         let corrupt = |reason: String| place.corrupt(columns.body, reason);
-        let encoded = self.0.map_err(corrupt)?;
+        let encoded = self.0.map_err(|misfit| corrupt(misfit.reason()))?;
         if encoded.codec() != codec {
             return Err(corrupt(format!(
                 "its codec says {}, its storage class doesn't",

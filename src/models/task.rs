@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::stored::{Place, StoredFlag, StoredInteger, StoredText};
-use super::{Scope, TaskStatus};
+use super::stored::{
+    Place, StoredEnum, StoredFlag, StoredId, StoredInteger, StoredJson, StoredRow, StoredText,
+};
+use super::{Bounded, Scope, TaskStatus};
 use crate::error::StateStoreError;
 use crate::numbers::{Revision, Seq};
 use crate::page::TimeRange;
@@ -95,6 +97,14 @@ impl TaskFilter {
     }
 }
 
+impl Bounded for TaskFilter {
+    fn is_bounded(&self) -> bool {
+        // By status and agent the indexes have only tasks that aren't deleted. Without either, those that are lie in the way.
+        let is_chosen = self.status.is_some() || self.assigned_to.is_some();
+        !(self.updated.is_limited() || self.include_deleted && is_chosen)
+    }
+}
+
 /// A task on its way in, checked.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = tasks, treat_none_as_default_value = false)]
@@ -129,45 +139,74 @@ impl NewTask {
     }
 }
 
-/// A row of `tasks`.
+/// The guide's fields of a row of `tasks`.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = tasks)]
+pub(crate) struct GuideTaskRow {
+    id: StoredId,
+    title: StoredText,
+    description: Option<StoredText>,
+    status: StoredEnum<TaskStatus>,
+    assigned_to: Option<StoredText>,
+    created_at: StoredInteger,
+    updated_at: StoredInteger,
+    metadata: Option<StoredJson>,
+}
+
+impl StoredRow for GuideTaskRow {
+    fn bytes(&self) -> usize {
+        self.title.len()
+            + self.description.as_ref().map_or(0, StoredText::len)
+            + self.metadata.as_ref().map_or(0, StoredJson::len)
+    }
+}
+
+impl GuideTaskRow {
+    pub(crate) fn decode(self) -> Result<Task, StateStoreError> {
+        self.decode_in_place().map(|(task, _)| task)
+    }
+
+    fn decode_in_place(self) -> Result<(Task, Place<'static>), StateStoreError> {
+        let (id, place) = self.id.id("tasks", "id")?;
+        let task = Task {
+            id,
+            title: self.title.text(place, "title")?,
+            description: place.optional(self.description, "description", StoredText::text)?,
+            status: self.status.parse(place, "status")?,
+            assigned_to: place.optional(self.assigned_to, "assigned_to", StoredText::text)?,
+            created_at: self.created_at.integer(place, "created_at")?,
+            updated_at: self.updated_at.integer(place, "updated_at")?,
+            metadata: place.optional(self.metadata, "metadata", StoredJson::json)?,
+        };
+        Ok((task, place))
+    }
+}
+
+/// A row of `tasks`. Its namespace is that of the query.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = tasks)]
 pub(crate) struct TaskRow {
     seq: StoredInteger,
-    namespace: StoredText,
-    id: StoredText,
-    title: StoredText,
-    description: Option<StoredText>,
-    status: StoredText,
-    assigned_to: Option<StoredText>,
-    created_at: StoredInteger,
-    updated_at: StoredInteger,
-    metadata: Option<StoredText>,
+    #[diesel(embed)]
+    task: GuideTaskRow,
     is_deleted: StoredFlag,
     revision: StoredInteger,
     recorded_at: StoredInteger,
 }
 
+impl StoredRow for TaskRow {
+    fn bytes(&self) -> usize {
+        self.task.bytes()
+    }
+}
+
 impl TaskRow {
-    pub(crate) fn decode(self) -> Result<TaskRecord, StateStoreError> {
-        let id = self.id.key("tasks", "id")?;
-        let place = Place {
-            table: "tasks",
-            key: &id,
-        };
+    pub(crate) fn decode(self, scope: &Scope) -> Result<TaskRecord, StateStoreError> {
+        let (task, place) = self.task.decode_in_place()?;
         Ok(TaskRecord {
-            task: Task {
-                id: place.uuid("id")?,
-                title: self.title.text(place, "title")?,
-                description: place.optional(self.description, "description", StoredText::text)?,
-                status: self.status.parse(place, "status")?,
-                assigned_to: place.optional(self.assigned_to, "assigned_to", StoredText::text)?,
-                created_at: self.created_at.integer(place, "created_at")?,
-                updated_at: self.updated_at.integer(place, "updated_at")?,
-                metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
-            },
+            task,
             seq: self.seq.integer(place, "seq")?.into(),
-            namespace: self.namespace.text(place, "namespace")?,
+            namespace: scope.namespace.as_str().to_owned(),
             revision: self.revision.integer(place, "revision")?.into(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
             is_deleted: self.is_deleted.flag(place, "is_deleted")?,

@@ -5,15 +5,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Scope;
 use super::stored::{
-    Body, Place, STATE_AFTER, STATE_BEFORE, StoredBody, StoredInteger, StoredText, is_json,
+    Body, Place, STATE_AFTER, STATE_BEFORE, StoredBody, StoredId, StoredInteger, StoredJson,
+    StoredRow, StoredText, is_json,
 };
+use super::{Bounded, Scope};
 use crate::clock::new_id;
 use crate::error::StateStoreError;
 use crate::numbers::Seq;
 use crate::page::{Listed, OmittedRow, TimeRange};
 use crate::schema::state_transitions;
+
+const TABLE: &str = "state_transitions";
 
 /// A change of an agent's state, as it was recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,6 +147,12 @@ impl TransitionFilter {
     }
 }
 
+impl Bounded for TransitionFilter {
+    fn is_bounded(&self) -> bool {
+        !self.time.is_limited()
+    }
+}
+
 /// A transition on its way in, checked and encoded.
 #[derive(Debug, Clone, Insertable)]
 #[diesel(table_name = state_transitions, treat_none_as_default_value = false)]
@@ -204,13 +213,11 @@ impl NewTransition {
     }
 }
 
-/// A row of `state_transitions`.
+/// The guide's fields of a row of `state_transitions`.
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = state_transitions)]
-pub(crate) struct TransitionRow {
-    seq: StoredInteger,
-    namespace: StoredText,
-    id: StoredText,
+pub(crate) struct StateTransitionRow {
+    id: StoredId,
     agent_id: StoredText,
     state_before: StoredBody,
     state_before_codec: StoredInteger,
@@ -218,28 +225,41 @@ pub(crate) struct TransitionRow {
     state_after_codec: StoredInteger,
     reason: Option<StoredText>,
     timestamp: StoredInteger,
-    metadata: Option<StoredText>,
-    recorded_at: StoredInteger,
+    metadata: Option<StoredJson>,
 }
 
-impl TransitionRow {
-    pub(crate) fn decode(self, scope: &Scope) -> Result<TransitionRecord, StateStoreError> {
-        self.list(scope)?.shown()
+impl StoredRow for StateTransitionRow {
+    fn bytes(&self) -> usize {
+        let states = self
+            .state_before
+            .len()
+            .saturating_add(self.state_after.len());
+        let reason = self.reason.as_ref().map_or(0, StoredText::len);
+        let metadata = self.metadata.as_ref().map_or(0, StoredJson::len);
+        states.saturating_add(reason + metadata)
+    }
+}
+
+impl StateTransitionRow {
+    /// Decodes a row of a list, which shows the others where this one is too large.
+    pub(crate) fn list(self, scope: &Scope) -> Result<Listed<StateTransition>, StateStoreError> {
+        Ok(match self.decode(scope)? {
+            (Ok(transition), _) => Listed::Shown(transition),
+            (Err(omitted), _) => Listed::Omitted(omitted, Seq::from(0)),
+        })
     }
 
-    /// Decodes a row of a list, which shows the others where this one is too large.
-    pub(crate) fn list(self, scope: &Scope) -> Result<Listed<TransitionRecord>, StateStoreError> {
-        let id = self.id.key("state_transitions", "id")?;
-        let place = Place {
-            table: "state_transitions",
-            key: &id,
-        };
+    /// Returns the transition, or what is too large in it; and which row it is.
+    fn decode(
+        self,
+        scope: &Scope,
+    ) -> Result<(Result<StateTransition, OmittedRow>, Place<'static>), StateStoreError> {
+        let (id, place) = self.id.id(TABLE, "id")?;
         let ceiling = scope.limits.decompressed_bytes();
         let state = |body: StoredBody, codec, columns| {
             body.state(codec, ceiling, place, columns)
                 .map(|(text, _)| text)
         };
-        let seq = self.seq.integer(place, "seq")?.into();
         let states =
             state(self.state_before, self.state_before_codec, STATE_BEFORE).and_then(|before| {
                 Ok((
@@ -250,22 +270,56 @@ impl TransitionRow {
         let (state_before, state_after) = match states {
             Ok(states) => states,
             Err(error) => {
-                return OmittedRow::of(|| Ok(id.clone()), error)
-                    .map(|row| Listed::Omitted(row, seq));
+                let omitted = OmittedRow::of(|| Ok(id.to_string()), error)?;
+                return Ok((Err(omitted), place));
             }
         };
+        let transition = StateTransition {
+            id,
+            agent_id: self.agent_id.text(place, "agent_id")?,
+            state_before,
+            state_after,
+            reason: place.optional(self.reason, "reason", StoredText::text)?,
+            timestamp: self.timestamp.integer(place, "timestamp")?,
+            metadata: place.optional(self.metadata, "metadata", StoredJson::json)?,
+        };
+        Ok((Ok(transition), place))
+    }
+}
+
+/// A row of `state_transitions`. Its namespace is that of the query.
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = state_transitions)]
+pub(crate) struct TransitionRow {
+    seq: StoredInteger,
+    #[diesel(embed)]
+    transition: StateTransitionRow,
+    recorded_at: StoredInteger,
+}
+
+impl StoredRow for TransitionRow {
+    fn bytes(&self) -> usize {
+        self.transition.bytes()
+    }
+}
+
+impl TransitionRow {
+    pub(crate) fn decode(self, scope: &Scope) -> Result<TransitionRecord, StateStoreError> {
+        self.list(scope)?.shown()
+    }
+
+    /// Decodes a row of a list, which shows the others where this one is too large.
+    pub(crate) fn list(self, scope: &Scope) -> Result<Listed<TransitionRecord>, StateStoreError> {
+        let (transition, place) = self.transition.decode(scope)?;
+        let seq = self.seq.integer(place, "seq")?.into();
+        let transition = match transition {
+            Ok(transition) => transition,
+            Err(omitted) => return Ok(Listed::Omitted(omitted, seq)),
+        };
         Ok(Listed::Shown(TransitionRecord {
-            transition: StateTransition {
-                id: place.uuid("id")?,
-                agent_id: self.agent_id.text(place, "agent_id")?,
-                state_before,
-                state_after,
-                reason: place.optional(self.reason, "reason", StoredText::text)?,
-                timestamp: self.timestamp.integer(place, "timestamp")?,
-                metadata: place.optional(self.metadata, "metadata", StoredText::json)?,
-            },
+            transition,
             seq,
-            namespace: self.namespace.text(place, "namespace")?,
+            namespace: scope.namespace.as_str().to_owned(),
             recorded_at: self.recorded_at.integer(place, "recorded_at")?,
         }))
     }

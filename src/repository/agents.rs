@@ -29,6 +29,24 @@ macro_rules! agent_methods {
                     |scope| scope.limits.id("agent_id", agent_id)?.to_owned() => |table, id| table.get(id)
                 }
 
+                /// Returns an agent's state; `None` where there is none or it is soft-deleted. It reads the guide's fields and no
+                /// more.
+                ///
+                /// # Errors
+                /// `InvalidInput` or `TooLarge` for a bad id, `Corrupt` for a row that can't be decoded.
+                example [
+                    /// ```
+                    /// # descartes_state_testing::example(async |store| {
+                    /// if let Some(state) = store.agents().state("agent_001").await? {
+                    ///     println!("{}", state.status);
+                    /// }
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                one fn state(agent_id: &str) -> Option<AgentState> {
+                    |scope| scope.limits.id("agent_id", agent_id)?.to_owned() => |table, id| table.state(id)
+                }
+
                 /// Returns a page of agents, by rising id unless the page asks for another order.
                 ///
                 /// # Errors
@@ -51,8 +69,29 @@ macro_rules! agent_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                many fn list(filter: &AgentFilter, page: &PageRequest) -> Page<AgentRecord> {
+                page fn list(filter: &AgentFilter, page: &PageRequest) -> Page<AgentRecord> {
                     |_scope| (filter.clone(), page.clone()) => |table, (filter, page)| table.list(filter, page)
+                }
+
+                /// Returns a page of agents' states as [`list`](Self::list) does, without what the store keeps beside them: it
+                /// reads less.
+                ///
+                /// # Errors
+                /// `InvalidInput` or `TooLarge` for a bad filter or page, `Corrupt` for a row that can't be decoded.
+                example [
+                    /// ```
+                    /// use descartes_state::{AgentFilter, PageRequest};
+                    ///
+                    /// # descartes_state_testing::example(async |store| {
+                    /// let idle = AgentFilter::default().status("idle");
+                    /// for state in store.agents().states(&idle, &PageRequest::new(50)).await?.items {
+                    ///     println!("{}: {}", state.agent_id, state.name);
+                    /// }
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                page fn states(filter: &AgentFilter, page: &PageRequest) -> Page<AgentState> {
+                    |_scope| (filter.clone(), page.clone()) => |table, (filter, page)| table.states(filter, page)
                 }
 
                 /// Returns how many agents the filter picks, in rows.

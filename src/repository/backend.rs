@@ -5,6 +5,7 @@ use diesel::SqliteConnection;
 use super::sqlite;
 use crate::commit_notes::CommitNotes;
 use crate::models::Scope;
+use crate::read_budget::ReadBudget;
 
 /// An open transaction on one of the backends, and whose rows it sees.
 pub(crate) enum Backend<'t> {
@@ -18,6 +19,17 @@ impl<'t> Backend<'t> {
         notes: &'t mut CommitNotes,
     ) -> Self {
         Self::Sqlite(sqlite::TableContext::new(connection, scope, notes, false))
+    }
+
+    /// Returns one for a read of the store's own, which is counted.
+    pub(crate) fn counted_sqlite(
+        connection: &'t mut SqliteConnection,
+        scope: &'t Scope,
+        notes: &'t mut CommitNotes,
+        budget: &'t ReadBudget,
+    ) -> Self {
+        let context = sqlite::TableContext::new(connection, scope, notes, false);
+        Self::Sqlite(context.within(budget))
     }
 
     /// Returns one that can't write.

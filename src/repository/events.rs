@@ -71,7 +71,7 @@ macro_rules! event_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                many fn list(filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
+                page fn list(filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
                     |_scope| (filter.clone(), page.clone()) => |table, (filter, page)| table.list(filter, page)
                 }
 

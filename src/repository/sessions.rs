@@ -46,7 +46,7 @@ macro_rules! session_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                many fn list(filter: &SessionFilter, page: &PageRequest) -> Page<SessionRecord> {
+                page fn list(filter: &SessionFilter, page: &PageRequest) -> Page<SessionRecord> {
                     |_scope| (filter.clone(), page.clone()) => |table, (filter, page)| table.list(filter, page)
                 }
 

@@ -43,7 +43,7 @@ macro_rules! snapshot_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                many fn list(filter: &SnapshotFilter, page: &PageRequest) -> Page<SnapshotRecord> {
+                page fn list(filter: &SnapshotFilter, page: &PageRequest) -> Page<SnapshotRecord> {
                     |_scope| (filter.clone(), page.clone()) => |table, (filter, page)| table.list(filter, page)
                 }
 

@@ -47,7 +47,7 @@ macro_rules! task_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                many fn list(filter: &TaskFilter, page: &PageRequest) -> Page<TaskRecord> {
+                page fn list(filter: &TaskFilter, page: &PageRequest) -> Page<TaskRecord> {
                     |_scope| (filter.clone(), page.clone()) => |table, (filter, page)| table.list(filter, page)
                 }
 

@@ -50,7 +50,7 @@ macro_rules! transition_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                many fn list(filter: &TransitionFilter, page: &PageRequest) -> Page<TransitionRecord> {
+                page fn list(filter: &TransitionFilter, page: &PageRequest) -> Page<TransitionRecord> {
                     |_scope| (filter.clone(), page.clone()) => |table, (filter, page)| table.list(filter, page)
                 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::{Instrument, Span, debug_span};
 
 use crate::commit_notes::CommitNotes;
-use crate::engine::{Handle, SearchIndexTask, WriteKind, WriteSize};
+use crate::engine::{Handle, ReadExtent, SearchIndexTask, WriteKind, WriteSize};
 use crate::error::StateStoreError;
 use crate::models::{Footprint, Scope};
 use crate::namespace::Namespace;
@@ -25,15 +25,6 @@ pub(crate) struct StoreCore {
 #[derive(Clone)]
 pub(super) enum Backend {
     Sqlite(Arc<Handle>),
-}
-
-/// How much a read of the store's own reads, and so where it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReadExtent {
-    /// One row by its key: on the caller's thread while such reads are short.
-    One,
-    /// A list, a count or a search: off the runtime's threads.
-    Many,
 }
 
 impl fmt::Debug for StoreCore {
@@ -111,14 +102,14 @@ impl StoreCore {
         let scope = Arc::clone(self.scope()?);
         match &self.backend {
             Backend::Sqlite(handle) => {
-                let work = move |connection: &mut _| {
+                let work = move |connection: &mut _, budget: &_| {
                     let mut notes = CommitNotes::default();
-                    work(&mut repository::Backend::sqlite(
-                        connection, &scope, &mut notes,
+                    work(&mut repository::Backend::counted_sqlite(
+                        connection, &scope, &mut notes, budget,
                     ))
                 };
                 handle
-                    .read(operation, extent == ReadExtent::One, work)
+                    .read(operation, extent, work)
                     .instrument(operation_span(operation))
                     .await
             }

@@ -3,13 +3,12 @@
 use uuid::Uuid;
 
 use super::handle::handle;
-use crate::engine::SearchIndexTask;
+use crate::engine::{ReadExtent, SearchIndexTask};
 use crate::error::StateStoreError;
 use crate::models::{AppendOptions, Event, EventFilter, EventRecord, NewEvent};
 use crate::numbers::Seq;
 use crate::page::{Page, PageRequest};
 use crate::repository::{Words, event_methods, on_table};
-use crate::store::core::ReadExtent;
 
 event_methods!(handle);
 

@@ -1,6 +1,9 @@
 //! How the list of an aggregate's methods becomes its handle.
 
+use crate::engine::{ListKind, ReadExtent};
 use crate::error::StateStoreError;
+use crate::models::Bounded;
+use crate::page::PageRequest;
 
 /// Makes the handle of an aggregate. What an entry of the list has is said in `repository/methods.rs`.
 macro_rules! handle {
@@ -45,7 +48,7 @@ macro_rules! handle {
                         $read_prepare
                     };
                     let operation = concat!(stringify!($noun), ".", stringify!($read));
-                    let extent = $crate::store::handle::extent!($extent);
+                    let extent = $crate::store::handle::extent!($extent, $Handle, &prepared);
                     self.core
                         .read(operation, extent, move |backend| {
                             let $read_prepared = &prepared;
@@ -93,12 +96,27 @@ pub(super) fn may_be_copied<T>(read: Result<T, StateStoreError>) -> Result<(), S
     }
 }
 
+/// How much a read reads: `one` row by its key, a `page` of a list, or as much as there is (`many`).
 macro_rules! extent {
-    (one) => {
-        $crate::store::core::ReadExtent::One
+    (one, $kind:ident, $prepared:expr) => {
+        $crate::engine::ReadExtent::Row
     };
-    (many) => {
-        $crate::store::core::ReadExtent::Many
+    (page, $kind:ident, $prepared:expr) => {
+        $crate::store::handle::page_extent($crate::engine::ListKind::$kind, $prepared)
+    };
+    (many, $kind:ident, $prepared:expr) => {
+        $crate::engine::ReadExtent::Many
     };
 }
 pub(super) use extent;
+
+pub(super) fn page_extent(
+    kind: ListKind,
+    (filter, page): &(impl Bounded, PageRequest),
+) -> ReadExtent {
+    if filter.is_bounded() {
+        ReadExtent::Page(kind, page.rows())
+    } else {
+        ReadExtent::Many
+    }
+}

@@ -2,12 +2,12 @@
 
 use super::handle::handle;
 use crate::condition::ChangeIf;
+use crate::engine::ReadExtent;
 use crate::error::StateStoreError;
 use crate::models::{NewSnapshot, SnapshotChange, SnapshotFilter, SnapshotOptions, SnapshotRecord};
 use crate::numbers::Revision;
 use crate::page::{Page, PageRequest};
 use crate::repository::{on_table, snapshot_methods};
-use crate::store::core::ReadExtent;
 
 snapshot_methods!(handle);
 

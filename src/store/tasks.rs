@@ -4,12 +4,12 @@ use uuid::Uuid;
 
 use super::handle::handle;
 use crate::condition::{ChangeIf, SaveIf};
+use crate::engine::ReadExtent;
 use crate::error::StateStoreError;
 use crate::models::{NewTask, Task, TaskFilter, TaskRecord, TaskStatus};
 use crate::numbers::Revision;
 use crate::page::{Page, PageRequest};
 use crate::repository::{on_table, task_methods};
-use crate::store::core::ReadExtent;
 
 task_methods!(handle);
 

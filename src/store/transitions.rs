@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::handle::handle;
+use crate::engine::{ListKind, ReadExtent};
 use crate::error::StateStoreError;
 use crate::models::{
     NewTransition, StateTransition, TransitionDraft, TransitionFilter, TransitionRecord,
@@ -10,7 +11,6 @@ use crate::models::{
 use crate::numbers::Seq;
 use crate::page::{Page, PageRequest};
 use crate::repository::{on_table, transition_methods};
-use crate::store::core::ReadExtent;
 
 transition_methods!(handle);
 
@@ -21,8 +21,10 @@ impl Transitions<'_> {
         limit: u32,
     ) -> Result<Vec<StateTransition>, StateStoreError> {
         let agent_id = agent_id.to_owned();
+        // By agent and number: an index bounds it.
+        let extent = ReadExtent::Page(ListKind::Transitions, limit as usize);
         self.core
-            .read("transitions.list", ReadExtent::Many, move |backend| {
+            .read("transitions.list", extent, move |backend| {
                 on_table!(backend, TransitionTable, |table| table
                     .newest(&agent_id, limit))
             })

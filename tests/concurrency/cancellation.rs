@@ -126,6 +126,8 @@ fn reads() -> Vec<Method> {
         "get_task" => |store| store.get_task(&numbered_task(1).id),
         "get_tasks" => |store| store.get_tasks(),
         "agents.get" => |store| store.agents().get("agent"),
+        "agents.state" => |store| store.agents().state("agent"),
+        "agents.states" => |store| store.agents().states(&AgentFilter::default(), &PageRequest::default()),
         "agents.list" => |store| store.agents().list(&AgentFilter::default(), &PageRequest::default()),
         "agents.count" => |store| store.agents().count(&AgentFilter::default()),
         "transitions.get" => |store| store.transitions().get(&numbered_event(1, "").id),

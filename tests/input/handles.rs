@@ -58,6 +58,18 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             bad!(Input "page", |store, id| store.agents().list(&AgentFilter::default(), &PageRequest::new(0))),
         ),
         (
+            "agents.state",
+            bad!(Id "agent_id", |store, id| store.agents().state(id)),
+        ),
+        (
+            "agents.states",
+            bad!(Id "status", |store, id| store.agents().states(&AgentFilter::default().status(id), &page())),
+        ),
+        (
+            "agents.states",
+            bad!(Input "page", |store, id| store.agents().states(&AgentFilter::default(), &PageRequest::new(0))),
+        ),
+        (
             "agents.count",
             bad!(Id "status", |store, id| store.agents().count(&AgentFilter::default().status(id))),
         ),

@@ -55,6 +55,18 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             }),
         ),
         (
+            "agents.state",
+            call!(Shows, |store, own| store.agents().state("agent")),
+        ),
+        (
+            "agents.states",
+            call!(Shows, |store, own| {
+                store
+                    .agents()
+                    .states(&AgentFilter::default().include_deleted(), &page())
+            }),
+        ),
+        (
             "agents.count",
             call!(Counts, |store, own| store
                 .agents()

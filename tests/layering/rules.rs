@@ -7,7 +7,7 @@ use crate::module_of;
 use crate::paths::{idents, paths};
 
 /// What everybody above them may import.
-const LEAVES: [&str; 10] = [
+const LEAVES: [&str; 11] = [
     "error",
     "clock",
     "codec",
@@ -17,6 +17,7 @@ const LEAVES: [&str; 10] = [
     "namespace",
     "numbers",
     "page",
+    "read_budget",
     "search_text",
 ];
 
@@ -28,7 +29,9 @@ fn may_import(room: &str) -> Option<Vec<&'static str>> {
         "condition" => vec!["numbers"],
         "error" => vec!["condition", "numbers"],
         "page" => vec!["error", "numbers"],
-        "clock" | "codec" | "limits" | "namespace" | "migrations" => vec!["error"],
+        "clock" | "codec" | "limits" | "namespace" | "read_budget" | "migrations" => {
+            vec!["error"]
+        }
         "search_text" => vec![],
         "models" => with_leaves(&["schema"]),
         "repository" => with_leaves(&["models", "schema"]),

@@ -85,6 +85,8 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
     let before = last.clone().after("dagent%2D2".parse().unwrap());
     for page in [PageRequest::new(20), after, last, before] {
         plans! { seen:
+            agents.states(&all(), &page) => Nothing ["agent_states_by_agent"];
+            agents.states(&all().status("running"), &page) => Nothing ["agent_states_by_status"];
             agents.list(&all(), &page) => Nothing ["agent_states_by_agent"];
             agents.list(&all().include_deleted(), &page) => Nothing ["agent_states_by_agent"];
             agents.list(&all().status("running"), &page) => Nothing ["agent_states_by_status"];
@@ -95,6 +97,7 @@ async fn agents(store: &SqliteStateStore, seen: &mut Examination) {
         }
     }
     plans! { seen:
+        agents.state("agent-7") => Nothing ["sqlite_autoindex_agent_states_1"];
         agents.get("agent-7") => Nothing ["sqlite_autoindex_agent_states_1"];
         agents.count(&all()) => Nothing [];
         agents.count(&all().status("running")) => Nothing ["agent_states_by_status"];

@@ -38,7 +38,14 @@ pub fn public_async_methods() -> Result<BTreeSet<String>, Box<dyn Error>> {
     for entry in fs::read_dir(sources.join("repository"))? {
         let path = entry?.path();
         if let Some(handle) = stem(&path).filter(|_| path.is_file()) {
-            let kinds = ["one", "many", "SingleStatement", "FewStatements", "Bulk"];
+            let kinds = [
+                "one",
+                "page",
+                "many",
+                "SingleStatement",
+                "FewStatements",
+                "Bulk",
+            ];
             let names = listed(&fs::read_to_string(&path)?, &kinds);
             methods.extend(names.iter().map(|name| format!("{handle}.{name}")));
         }

@@ -6,21 +6,26 @@ use diesel::sql_types::BigInt;
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db, limited};
-use super::lists::whole_list;
+use super::lists::{decoded, decoded_one, whole_list};
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, remove_rows, revisioned};
 use crate::commit_notes::CommitNotes;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
-use crate::models::{AgentFilter, AgentRecord, AgentRow, AgentState, NewAgent, Scope};
+use crate::models::{
+    AgentFilter, AgentRecord, AgentRow, AgentState, AgentStateByKeyRow, AgentStateRow, NewAgent,
+    Scope,
+};
 use crate::numbers::Revision;
 use crate::page::{IdBounds, Listed, Order, Page, PageRequest, fetch};
+use crate::read_budget::ReadBudget;
 use crate::schema::{agent_states, state_snapshots};
 
 pub(crate) struct AgentTable<'t> {
     pub(super) connection: &'t mut Connection,
     pub(super) scope: &'t Scope,
     pub(super) notes: &'t mut CommitNotes,
+    budget: Option<&'t ReadBudget>,
 }
 
 revisioned! {
@@ -34,6 +39,7 @@ impl<'t> AgentTable<'t> {
             connection: context.connection,
             scope: context.scope,
             notes: context.notes,
+            budget: context.budget,
         }
     }
 
@@ -46,13 +52,24 @@ impl<'t> AgentTable<'t> {
     fn find(&mut self, agent_id: &str) -> Result<Option<AgentRecord>, StateStoreError> {
         // By the key, which holds the namespace: SQLite compares one text faster than two columns.
         // No LIMIT on a unique key: SQLite prepares a statement with a bound LIMIT again at every call.
-        agent_states::table
+        let query = agent_states::table
             .filter(agent_states::key.eq(self.scope.namespace.key(agent_id)))
-            .select(AgentRow::as_select())
-            .get_result(self.connection)
-            .optional()?
-            .map(|row| row.decode(self.scope))
-            .transpose()
+            .select(AgentRow::as_select());
+        decoded_one(query, self.connection, self.budget, |row| {
+            AgentRow::decode(row, self.scope)
+        })
+    }
+
+    /// Returns the state of an agent that isn't deleted.
+    pub(crate) fn state(&mut self, agent_id: &str) -> Result<Option<AgentState>, StateStoreError> {
+        let key = self.scope.namespace.key(agent_id);
+        let query = agent_states::table
+            .filter(agent_states::key.eq(&key))
+            .select(AgentStateByKeyRow::as_select());
+        let found = decoded_one(query, self.connection, self.budget, |row| {
+            AgentStateByKeyRow::decode(row, self.scope, &key)
+        })?;
+        Ok(found.flatten())
     }
 
     pub(crate) fn list(
@@ -61,18 +78,36 @@ impl<'t> AgentTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<AgentRecord>, StateStoreError> {
         let bounds = page.by_id(self.scope.limits.page_rows)?;
-        let rows = self.load(filter, &bounds)?;
+        let query = limited(
+            self.page(filter, &bounds)?.select(AgentRow::as_select()),
+            fetch(bounds.rows),
+        );
+        let rows = decoded(query, bounds.rows, self.connection, self.budget, |row| {
+            AgentRow::list(row, self.scope)
+        })?;
         Ok(Page::by_id(rows, &bounds, |last: &AgentRecord| {
             &last.state.agent_id
+        }))
+    }
+
+    pub(crate) fn states(
+        &mut self,
+        filter: &AgentFilter,
+        page: &PageRequest,
+    ) -> Result<Page<AgentState>, StateStoreError> {
+        let bounds = page.by_id(self.scope.limits.page_rows)?;
+        let rows = self.load_states(filter, &bounds)?;
+        Ok(Page::by_id(rows, &bounds, |last: &AgentState| {
+            &last.agent_id
         }))
     }
 
     /// Returns every agent that isn't deleted, by id.
     pub(crate) fn all(&mut self) -> Result<Vec<AgentState>, StateStoreError> {
         let limit = self.scope.limits.list_rows;
-        let rows = self.load(&AgentFilter::default(), &IdBounds::first(limit))?;
-        let rows = Listed::all_shown(whole_list(rows, limit, "agents().list(..)")?);
-        Ok(rows.into_iter().map(|record| record.state).collect())
+        let rows = self.load_states(&AgentFilter::default(), &IdBounds::first(limit))?;
+        let rows = whole_list(rows, limit, "agents().list(..)")?;
+        Ok(Listed::all_shown(rows))
     }
 
     pub(crate) fn count(&mut self, filter: &AgentFilter) -> Result<i64, StateStoreError> {
@@ -241,11 +276,25 @@ impl<'t> AgentTable<'t> {
         Ok(query)
     }
 
-    fn load(
+    fn load_states(
         &mut self,
         filter: &AgentFilter,
         bounds: &IdBounds,
-    ) -> Result<Vec<Listed<AgentRecord>>, StateStoreError> {
+    ) -> Result<Vec<Listed<AgentState>>, StateStoreError> {
+        let query = self
+            .page(filter, bounds)?
+            .select(AgentStateRow::as_select());
+        let query = limited(query, fetch(bounds.rows));
+        decoded(query, bounds.rows, self.connection, self.budget, |row| {
+            AgentStateRow::list(row, self.scope)
+        })
+    }
+
+    fn page(
+        &self,
+        filter: &AgentFilter,
+        bounds: &IdBounds,
+    ) -> Result<agent_states::BoxedQuery<'static, Db>, StateStoreError> {
         let mut query = self.matching(filter)?;
         let after = bounds.after.clone();
         query = match (after, bounds.order) {
@@ -253,14 +302,9 @@ impl<'t> AgentTable<'t> {
             (Some(after), Order::Ascending) => query.filter(agent_states::agent_id.gt(after)),
             (Some(after), Order::Descending) => query.filter(agent_states::agent_id.lt(after)),
         };
-        query = match bounds.order {
+        Ok(match bounds.order {
             Order::Ascending => query.order(agent_states::agent_id.asc()),
             Order::Descending => query.order(agent_states::agent_id.desc()),
-        };
-        limited(query.select(AgentRow::as_select()), fetch(bounds.rows))
-            .load::<AgentRow>(self.connection)?
-            .into_iter()
-            .map(|row| row.list(self.scope))
-            .collect()
+        })
     }
 }

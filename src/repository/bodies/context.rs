@@ -3,6 +3,7 @@
 use super::dialect::Connection;
 use crate::commit_notes::CommitNotes;
 use crate::models::Scope;
+use crate::read_budget::ReadBudget;
 
 /// An open transaction on one backend, and whose rows it sees.
 pub(crate) struct TableContext<'t> {
@@ -10,6 +11,8 @@ pub(crate) struct TableContext<'t> {
     pub(super) scope: &'t Scope,
     pub(super) notes: &'t mut CommitNotes,
     pub(super) is_read_only: bool,
+    /// What a read may read where it runs; `None` within a caller's closure and for a write.
+    pub(super) budget: Option<&'t ReadBudget>,
 }
 
 impl<'t> TableContext<'t> {
@@ -24,6 +27,15 @@ impl<'t> TableContext<'t> {
             scope,
             notes,
             is_read_only,
+            budget: None,
+        }
+    }
+
+    /// Counts what is read.
+    pub(crate) fn within(self, budget: &'t ReadBudget) -> Self {
+        Self {
+            budget: Some(budget),
+            ..self
         }
     }
 
@@ -33,6 +45,7 @@ impl<'t> TableContext<'t> {
             scope: self.scope,
             notes: self.notes,
             is_read_only: self.is_read_only,
+            budget: self.budget,
         }
     }
 

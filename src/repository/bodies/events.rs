@@ -7,15 +7,18 @@ use uuid::Uuid;
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db, Matching, UnindexedText, changes, last_insert_rowid};
-use super::lists::{in_sequence, page_of, whole_list, within};
+use super::lists::{decoded, decoded_one, in_sequence, page_of, whole_list, within};
 use super::prepared::prepared;
 use super::search::{self, Words, events_search};
 use crate::commit_notes::CommitNotes;
 use crate::condition::SaveIf;
 use crate::error::StateStoreError;
-use crate::models::{Event, EventFilter, EventRecord, EventRow, NewEvent, Scope, StoredText};
+use crate::models::{
+    Event, EventFilter, EventRecord, EventRow, GuideEventRow, NewEvent, Scope, StoredId,
+};
 use crate::numbers::{Revision, Seq};
 use crate::page::{Page, PageRequest, SequenceBounds};
+use crate::read_budget::ReadBudget;
 use crate::schema::events;
 
 /// A boxed query over `events`, cut down to the namespace and the filter. Its text columns are wrapped in `$text`; `$by_time`
@@ -47,6 +50,7 @@ pub(crate) struct EventTable<'t> {
     scope: &'t Scope,
     notes: &'t mut CommitNotes,
     is_read_only: bool,
+    budget: Option<&'t ReadBudget>,
 }
 
 impl<'t> EventTable<'t> {
@@ -56,6 +60,7 @@ impl<'t> EventTable<'t> {
             scope: context.scope,
             notes: context.notes,
             is_read_only: context.is_read_only,
+            budget: context.budget,
         }
     }
 
@@ -94,13 +99,12 @@ impl<'t> EventTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<EventRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let query = in_sequence!(
-            events,
-            self.matching(filter)?,
-            picks_by_time(filter),
-            bounds
-        );
-        let rows = self.load(query)?;
+        let matching = self.matching(filter)?;
+        let query = in_sequence!(events, matching, picks_by_time(filter), bounds);
+        let query = query.select(EventRow::as_select());
+        let rows = decoded(query, bounds.rows, self.connection, self.budget, |row| {
+            EventRow::decode(row, self.scope)
+        })?;
         Ok(Page::by_sequence(rows, bounds, |last: &EventRecord| {
             last.seq
         }))
@@ -110,14 +114,12 @@ impl<'t> EventTable<'t> {
     pub(crate) fn all(&mut self, filter: &EventFilter) -> Result<Vec<Event>, StateStoreError> {
         let limit = self.scope.limits.list_rows;
         let bounds = SequenceBounds::newest(limit);
-        let query = in_sequence!(
-            events,
-            self.matching(filter)?,
-            picks_by_time(filter),
-            bounds
-        );
-        let rows = whole_list(self.load(query)?, limit, "events().list(..)")?;
-        Ok(rows.into_iter().map(|record| record.event).collect())
+        let matching = self.matching(filter)?;
+        let query = in_sequence!(events, matching, picks_by_time(filter), bounds);
+        let query = query.select(GuideEventRow::as_select());
+        let decode = GuideEventRow::decode;
+        let rows = decoded(query, limit, self.connection, self.budget, decode)?;
+        whole_list(rows, limit, "events().list(..)")
     }
 
     pub(crate) fn search(
@@ -158,14 +160,13 @@ impl<'t> EventTable<'t> {
     }
 
     pub(crate) fn find(&mut self, id: &str) -> Result<Option<EventRecord>, StateStoreError> {
-        events::table
+        let query = events::table
             .filter(events::namespace.eq(self.scope.namespace.as_str()))
             .filter(events::id.eq(id))
-            .select(EventRow::as_select())
-            .get_result(self.connection)
-            .optional()?
-            .map(EventRow::decode)
-            .transpose()
+            .select(EventRow::as_select());
+        decoded_one(query, self.connection, self.budget, |row| {
+            EventRow::decode(row, self.scope)
+        })
     }
 
     pub(crate) fn ids_between(
@@ -181,7 +182,7 @@ impl<'t> EventTable<'t> {
             .order(events::id)
             .limit(i64::from(rows))
             .select(events::id);
-        let ids: Vec<StoredText> = prepared!(ids).load(self.connection)?;
+        let ids: Vec<StoredId> = prepared!(ids).load(self.connection)?;
         ids.into_iter().map(EventRow::decode_id).collect()
     }
 
@@ -215,19 +216,7 @@ impl<'t> EventTable<'t> {
             .load::<EventRow>(self.connection)
             .map_err(|error| search::of_index(self.connection, error))?
             .into_iter()
-            .map(EventRow::decode)
-            .collect()
-    }
-
-    fn load(
-        &mut self,
-        query: events::BoxedQuery<'_, Db>,
-    ) -> Result<Vec<EventRecord>, StateStoreError> {
-        query
-            .select(EventRow::as_select())
-            .load(self.connection)?
-            .into_iter()
-            .map(EventRow::decode)
+            .map(|row| row.decode(self.scope))
             .collect()
     }
 

@@ -1,6 +1,13 @@
 //! Pages and lists in order of sequence.
 
+use diesel::connection::DefaultLoadingMode;
+use diesel::prelude::*;
+use diesel::query_dsl::methods::LoadQuery;
+
+use super::dialect::Connection;
 use crate::error::StateStoreError;
+use crate::models::StoredRow;
+use crate::read_budget::ReadBudget;
 
 /// Cuts a boxed query to a page in order of sequence, one row more than wanted, to know whether there are more. The
 /// cursor is compared with `$cursor`.
@@ -69,6 +76,52 @@ macro_rules! within {
     }};
 }
 pub(super) use within;
+
+/// The rows that a list makes room for before it has read any.
+const FIRST_ROOM: usize = 128;
+
+/// Runs a query, and decodes its rows as they come; `most` is how many are asked for.
+pub(super) fn decoded<'q, Q, R, T>(
+    query: Q,
+    most: usize,
+    connection: &mut Connection,
+    budget: Option<&ReadBudget>,
+    mut decode: impl FnMut(R) -> Result<T, StateStoreError>,
+) -> Result<Vec<T>, StateStoreError>
+where
+    Q: RunQueryDsl<Connection> + LoadQuery<'q, Connection, R, DefaultLoadingMode> + 'q,
+    R: StoredRow,
+{
+    let mut rows = Vec::with_capacity(most.saturating_add(1).min(FIRST_ROOM));
+    for row in query.load_iter::<R, DefaultLoadingMode>(connection)? {
+        let row = row?;
+        if let Some(budget) = budget {
+            budget.spend(row.bytes())?;
+        }
+        rows.push(decode(row)?);
+    }
+    Ok(rows)
+}
+
+/// Runs a query for one row.
+pub(super) fn decoded_one<'q, Q, R, T>(
+    query: Q,
+    connection: &mut Connection,
+    budget: Option<&ReadBudget>,
+    decode: impl FnOnce(R) -> Result<T, StateStoreError>,
+) -> Result<Option<T>, StateStoreError>
+where
+    Q: RunQueryDsl<Connection> + LoadQuery<'q, Connection, R> + 'q,
+    R: StoredRow,
+{
+    let Some(row) = query.get_result::<R>(connection).optional()? else {
+        return Ok(None);
+    };
+    if let Some(budget) = budget {
+        budget.spend(row.bytes())?;
+    }
+    decode(row).map(Some)
+}
 
 /// Returns the rows of an unpaged list.
 ///

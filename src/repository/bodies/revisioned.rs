@@ -31,10 +31,7 @@ pub(super) struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     pub(super) fn place(self) -> Place<'a> {
-        Place {
-            table: self.table,
-            key: self.id,
-        }
+        Place::new(self.table, self.id)
     }
 
     /// Checks the columns as they were read.

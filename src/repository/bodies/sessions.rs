@@ -6,22 +6,24 @@ use diesel::sql_types::{BigInt, Nullable};
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db, coalesce};
-use super::lists::in_sequence;
+use super::lists::{decoded, decoded_one, in_sequence};
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, revisioned};
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
 use crate::models::{
-    NewSession, Scope, SessionFilter, SessionRecord, SessionRow, SessionStatus, StoredFlag,
-    StoredInteger, StoredText,
+    NewSession, Scope, SessionFilter, SessionRecord, SessionRow, SessionStatus, StoredEnum,
+    StoredFlag, StoredInteger,
 };
 use crate::numbers::Revision;
-use crate::page::{Page, PageRequest, SequenceBounds};
+use crate::page::{Page, PageRequest};
+use crate::read_budget::ReadBudget;
 use crate::schema::sessions;
 
 pub(crate) struct SessionTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
+    budget: Option<&'t ReadBudget>,
 }
 
 revisioned! {
@@ -43,18 +45,18 @@ impl<'t> SessionTable<'t> {
         Self {
             connection: context.connection,
             scope: context.scope,
+            budget: context.budget,
         }
     }
 
     pub(crate) fn get(&mut self, id: &str) -> Result<Option<SessionRecord>, StateStoreError> {
-        let found = sessions::table
+        let query = sessions::table
             .filter(sessions::namespace.eq(self.scope.namespace.as_str()))
             .filter(sessions::id.eq(id))
-            .select(SessionRow::as_select())
-            .get_result(self.connection)
-            .optional()?
-            .map(SessionRow::decode)
-            .transpose()?;
+            .select(SessionRow::as_select());
+        let found = decoded_one(query, self.connection, self.budget, |row| {
+            SessionRow::decode(row, self.scope)
+        })?;
         Ok(found.filter(|record| !record.is_deleted))
     }
 
@@ -64,7 +66,12 @@ impl<'t> SessionTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<SessionRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let rows = self.load(filter, bounds)?;
+        let by_time = filter.started.is_limited();
+        let query = in_sequence!(sessions, self.matching(filter)?, by_time, bounds);
+        let query = query.select(SessionRow::as_select());
+        let rows = decoded(query, bounds.rows, self.connection, self.budget, |row| {
+            SessionRow::decode(row, self.scope)
+        })?;
         Ok(Page::by_sequence(rows, bounds, |last: &SessionRecord| {
             last.seq
         }))
@@ -108,7 +115,7 @@ impl<'t> SessionTable<'t> {
 
     /// Reads a session that may be changed, and isn't over.
     fn open_session(&mut self, id: &str, condition: ChangeIf) -> Result<Current, StateStoreError> {
-        let row: Option<(StoredInteger, StoredFlag, StoredText)> = sessions::table
+        let row: Option<(StoredInteger, StoredFlag, StoredEnum<SessionStatus>)> = sessions::table
             .filter(sessions::namespace.eq(self.scope.namespace.as_str()))
             .filter(sessions::id.eq(id))
             .select((sessions::revision, sessions::is_deleted, sessions::status))
@@ -137,24 +144,6 @@ impl<'t> SessionTable<'t> {
 
     pub(crate) fn purge(&mut self, id: &str, condition: ChangeIf) -> Result<(), StateStoreError> {
         self.remove(id, condition)
-    }
-
-    fn load(
-        &mut self,
-        filter: &SessionFilter,
-        bounds: SequenceBounds,
-    ) -> Result<Vec<SessionRecord>, StateStoreError> {
-        in_sequence!(
-            sessions,
-            self.matching(filter)?,
-            filter.started.is_limited(),
-            bounds
-        )
-        .select(SessionRow::as_select())
-        .load(self.connection)?
-        .into_iter()
-        .map(SessionRow::decode)
-        .collect()
     }
 
     fn matching(

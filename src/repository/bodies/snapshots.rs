@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use super::agents::AgentTable;
 use super::context::TableContext;
 use super::dialect::{Connection, Db, changes};
-use super::lists::{in_sequence, whole_list};
+use super::lists::{decoded, decoded_one, in_sequence, whole_list};
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, first_revision, remove_rows};
 use crate::commit_notes::CommitNotes;
@@ -18,12 +18,14 @@ use crate::models::{
 };
 use crate::numbers::Revision;
 use crate::page::{Page, PageRequest, SequenceBounds};
+use crate::read_budget::ReadBudget;
 use crate::schema::{agent_states, state_snapshots};
 
 pub(crate) struct SnapshotTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
     notes: &'t mut CommitNotes,
+    budget: Option<&'t ReadBudget>,
 }
 
 type Boxed = state_snapshots::BoxedQuery<'static, Db>;
@@ -40,6 +42,7 @@ impl<'t> SnapshotTable<'t> {
             connection: context.connection,
             scope: context.scope,
             notes: context.notes,
+            budget: context.budget,
         }
     }
 
@@ -95,12 +98,12 @@ impl<'t> SnapshotTable<'t> {
     }
 
     pub(crate) fn get(&mut self, id: &str) -> Result<Option<SnapshotRecord>, StateStoreError> {
-        self.unexpired(self.one(id))
-            .select(SnapshotRow::as_select())
-            .get_result(self.connection)
-            .optional()?
-            .map(|row| row.decode(self.scope))
-            .transpose()
+        let query = self
+            .unexpired(self.one(id))
+            .select(SnapshotRow::as_select());
+        decoded_one(query, self.connection, self.budget, |row| {
+            SnapshotRow::decode(row, self.scope)
+        })
     }
 
     pub(crate) fn list(
@@ -109,17 +112,13 @@ impl<'t> SnapshotTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<SnapshotRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let rows = in_sequence!(
-            state_snapshots,
-            self.matching(filter)?,
-            filter.created.is_limited(),
-            bounds
-        )
-        .select(SnapshotRow::as_select())
-        .load(self.connection)?
-        .into_iter()
-        .map(|row| row.list(self.scope))
-        .collect::<Result<Vec<_>, _>>()?;
+        let matching = self.matching(filter)?;
+        let by_time = filter.created.is_limited();
+        let query = in_sequence!(state_snapshots, matching, by_time, bounds);
+        let query = query.select(SnapshotRow::as_select());
+        let rows = decoded(query, bounds.rows, self.connection, self.budget, |row| {
+            SnapshotRow::list(row, self.scope)
+        })?;
         Ok(Page::by_sequence(rows, bounds, |last: &SnapshotRecord| {
             last.seq
         }))
@@ -133,18 +132,13 @@ impl<'t> SnapshotTable<'t> {
         let limit = self.scope.limits.list_rows;
         let bounds = SequenceBounds::newest(limit);
         let filter = SnapshotFilter::default().agent(agent_id);
-        let rows = in_sequence!(
-            state_snapshots,
-            self.matching(&filter)?,
-            filter.created.is_limited(),
-            bounds
-        )
-        .select(SnapshotSummary::as_select())
-        .load(self.connection)?;
-        whole_list(rows, limit, "snapshots().list(..)")?
-            .into_iter()
-            .map(SnapshotSummary::decode)
-            .collect()
+        let matching = self.matching(&filter)?;
+        let by_time = filter.created.is_limited();
+        let query = in_sequence!(state_snapshots, matching, by_time, bounds);
+        let query = query.select(SnapshotSummary::as_select());
+        let decode = SnapshotSummary::decode;
+        let rows = decoded(query, limit, self.connection, self.budget, decode)?;
+        whole_list(rows, limit, "snapshots().list(..)")
     }
 
     pub(crate) fn count(&mut self, filter: &SnapshotFilter) -> Result<i64, StateStoreError> {

@@ -6,19 +6,23 @@ use diesel::sql_types::BigInt;
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db};
-use super::lists::{in_sequence, whole_list};
+use super::lists::{decoded, decoded_one, in_sequence, whole_list};
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, revisioned};
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
-use crate::models::{NewTask, Scope, Task, TaskFilter, TaskRecord, TaskRow, TaskStatus};
+use crate::models::{
+    GuideTaskRow, NewTask, Scope, Task, TaskFilter, TaskRecord, TaskRow, TaskStatus,
+};
 use crate::numbers::Revision;
 use crate::page::{Page, PageRequest, SequenceBounds};
+use crate::read_budget::ReadBudget;
 use crate::schema::tasks;
 
 pub(crate) struct TaskTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
+    budget: Option<&'t ReadBudget>,
 }
 
 revisioned! {
@@ -31,18 +35,18 @@ impl<'t> TaskTable<'t> {
         Self {
             connection: context.connection,
             scope: context.scope,
+            budget: context.budget,
         }
     }
 
     pub(crate) fn get(&mut self, id: &str) -> Result<Option<TaskRecord>, StateStoreError> {
-        let found = tasks::table
+        let query = tasks::table
             .filter(tasks::namespace.eq(self.scope.namespace.as_str()))
             .filter(tasks::id.eq(id))
-            .select(TaskRow::as_select())
-            .get_result(self.connection)
-            .optional()?
-            .map(TaskRow::decode)
-            .transpose()?;
+            .select(TaskRow::as_select());
+        let found = decoded_one(query, self.connection, self.budget, |row| {
+            TaskRow::decode(row, self.scope)
+        })?;
         Ok(found.filter(|record| !record.is_deleted))
     }
 
@@ -52,7 +56,10 @@ impl<'t> TaskTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<TaskRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let rows = self.load(filter, bounds)?;
+        let query = self.page(filter, bounds)?.select(TaskRow::as_select());
+        let rows = decoded(query, bounds.rows, self.connection, self.budget, |row| {
+            TaskRow::decode(row, self.scope)
+        })?;
         Ok(Page::by_sequence(rows, bounds, |last: &TaskRecord| {
             last.seq
         }))
@@ -61,9 +68,11 @@ impl<'t> TaskTable<'t> {
     /// Returns every task that isn't deleted, newest first.
     pub(crate) fn all(&mut self) -> Result<Vec<Task>, StateStoreError> {
         let limit = self.scope.limits.list_rows;
-        let rows = self.load(&TaskFilter::default(), SequenceBounds::newest(limit))?;
-        let rows = whole_list(rows, limit, "tasks().list(..)")?;
-        Ok(rows.into_iter().map(|record| record.task).collect())
+        let query = self.page(&TaskFilter::default(), SequenceBounds::newest(limit))?;
+        let query = query.select(GuideTaskRow::as_select());
+        let decode = GuideTaskRow::decode;
+        let rows = decoded(query, limit, self.connection, self.budget, decode)?;
+        whole_list(rows, limit, "tasks().list(..)")
     }
 
     pub(crate) fn count(&mut self, filter: &TaskFilter) -> Result<i64, StateStoreError> {
@@ -86,22 +95,14 @@ impl<'t> TaskTable<'t> {
         self.remove(id, condition)
     }
 
-    fn load(
-        &mut self,
+    fn page(
+        &self,
         filter: &TaskFilter,
         bounds: SequenceBounds,
-    ) -> Result<Vec<TaskRecord>, StateStoreError> {
-        in_sequence!(
-            tasks,
-            self.matching(filter)?,
-            filter.updated.is_limited(),
-            bounds
-        )
-        .select(TaskRow::as_select())
-        .load(self.connection)?
-        .into_iter()
-        .map(TaskRow::decode)
-        .collect()
+    ) -> Result<tasks::BoxedQuery<'static, Db>, StateStoreError> {
+        let matching = self.matching(filter)?;
+        let by_time = filter.updated.is_limited();
+        Ok(in_sequence!(tasks, matching, by_time, bounds))
     }
 
     fn matching(

@@ -4,20 +4,23 @@ use diesel::prelude::*;
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db, last_insert_rowid};
-use super::lists::{in_sequence, whole_list, within};
+use super::lists::{decoded, decoded_one, in_sequence, whole_list, within};
 use super::prepared::prepared;
 use crate::condition::SaveIf;
 use crate::error::StateStoreError;
 use crate::models::{
-    NewTransition, Scope, StateTransition, TransitionFilter, TransitionRecord, TransitionRow,
+    NewTransition, Scope, StateTransition, StateTransitionRow, TransitionFilter, TransitionRecord,
+    TransitionRow,
 };
 use crate::numbers::{Revision, Seq};
 use crate::page::{Listed, Page, PageRequest, SequenceBounds};
+use crate::read_budget::ReadBudget;
 use crate::schema::state_transitions;
 
 pub(crate) struct TransitionTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
+    budget: Option<&'t ReadBudget>,
 }
 
 impl<'t> TransitionTable<'t> {
@@ -25,6 +28,7 @@ impl<'t> TransitionTable<'t> {
         Self {
             connection: context.connection,
             scope: context.scope,
+            budget: context.budget,
         }
     }
 
@@ -50,14 +54,13 @@ impl<'t> TransitionTable<'t> {
     }
 
     pub(crate) fn find(&mut self, id: &str) -> Result<Option<TransitionRecord>, StateStoreError> {
-        state_transitions::table
+        let query = state_transitions::table
             .filter(state_transitions::namespace.eq(self.scope.namespace.as_str()))
             .filter(state_transitions::id.eq(id))
-            .select(TransitionRow::as_select())
-            .get_result(self.connection)
-            .optional()?
-            .map(|row| row.decode(self.scope))
-            .transpose()
+            .select(TransitionRow::as_select());
+        decoded_one(query, self.connection, self.budget, |row| {
+            TransitionRow::decode(row, self.scope)
+        })
     }
 
     pub(crate) fn list(
@@ -66,7 +69,12 @@ impl<'t> TransitionTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<TransitionRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
-        let rows = self.load(filter, bounds)?;
+        let query = self
+            .page(filter, bounds)?
+            .select(TransitionRow::as_select());
+        let rows = decoded(query, bounds.rows, self.connection, self.budget, |row| {
+            TransitionRow::list(row, self.scope)
+        })?;
         Ok(Page::by_sequence(
             rows,
             bounds,
@@ -83,13 +91,17 @@ impl<'t> TransitionTable<'t> {
         let most = self.scope.limits.list_rows;
         let wanted = limit as usize;
         let bounds = SequenceBounds::newest(wanted.min(most));
-        let mut rows = self.load(&TransitionFilter::default().agent(agent_id), bounds)?;
+        let filter = TransitionFilter::default().agent(agent_id);
+        let query = self.page(&filter, bounds)?;
+        let query = query.select(StateTransitionRow::as_select());
+        let mut rows = decoded(query, bounds.rows, self.connection, self.budget, |row| {
+            StateTransitionRow::list(row, self.scope)
+        })?;
         if wanted > most {
             rows = whole_list(rows, most, "transitions().list(..)")?;
         }
         rows.truncate(wanted);
-        let rows = Listed::all_shown(rows);
-        Ok(rows.into_iter().map(|record| record.transition).collect())
+        Ok(Listed::all_shown(rows))
     }
 
     pub(crate) fn count(&mut self, filter: &TransitionFilter) -> Result<i64, StateStoreError> {
@@ -104,22 +116,17 @@ impl<'t> TransitionTable<'t> {
         Ok(diesel::delete(old).execute(self.connection)?)
     }
 
-    fn load(
-        &mut self,
+    fn page(
+        &self,
         filter: &TransitionFilter,
         bounds: SequenceBounds,
-    ) -> Result<Vec<Listed<TransitionRecord>>, StateStoreError> {
-        in_sequence!(
+    ) -> Result<state_transitions::BoxedQuery<'static, Db>, StateStoreError> {
+        Ok(in_sequence!(
             state_transitions,
             self.matching(filter)?,
             picks_by_time(filter),
             bounds
-        )
-        .select(TransitionRow::as_select())
-        .load(self.connection)?
-        .into_iter()
-        .map(|row| row.list(self.scope))
-        .collect()
+        ))
     }
 
     fn matching(
