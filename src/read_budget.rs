@@ -40,9 +40,20 @@ impl ReadBudget {
     }
 
     /// Ends a read that turns out to be too long for this thread; it is an error to return.
-    pub(crate) fn stop(&self) -> StateStoreError {
+    fn stop(&self) -> StateStoreError {
         self.is_exceeded.set(true);
         StateStoreError::Busy { operation: "read" }
+    }
+
+    /// Ends a read that goes on with what takes longer, where that isn't for this thread.
+    ///
+    /// # Errors
+    /// As [`spend`](Self::spend).
+    pub(crate) fn check_unlimited(&self) -> Result<(), StateStoreError> {
+        match self.bytes {
+            Some(_) => Err(self.stop()),
+            None => Ok(()),
+        }
     }
 
     /// Returns how many rows were read.

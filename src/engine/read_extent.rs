@@ -20,9 +20,11 @@ pub(crate) enum ListKind {
     Events,
     Tasks,
     Sessions,
+    /// Of the newest events, by their words.
+    Searches,
 }
 
 impl ListKind {
     /// How many there are.
-    pub(super) const COUNT: usize = 6;
+    pub(super) const COUNT: usize = 7;
 }

@@ -10,7 +10,7 @@ use super::file::{Access, DatabaseFile};
 use super::identity::mark_log;
 use super::observer::CommitObservers;
 use super::schema;
-use crate::commit_notes::CommitNotes;
+use crate::commit_notes::{Appended, CommitNotes};
 use crate::error::{DatabaseFailure, StateStoreError};
 use crate::migrations;
 
@@ -78,7 +78,10 @@ fn check_within(
 ) -> Result<(), StateStoreError> {
     // Rows of another program's are indexed at the next commit: they are no damage.
     let notes = CommitNotes {
-        appended_events: true,
+        appended: Appended {
+            events: 1,
+            bytes: 0,
+        },
         ..CommitNotes::default()
     };
     for observer in observers {

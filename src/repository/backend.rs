@@ -18,7 +18,7 @@ impl<'t> Backend<'t> {
         scope: &'t Scope,
         notes: &'t mut CommitNotes,
     ) -> Self {
-        Self::Sqlite(sqlite::TableContext::new(connection, scope, notes, false))
+        Self::Sqlite(sqlite::TableContext::new(connection, scope, notes))
     }
 
     /// Returns one for a read of the store's own, which is counted.
@@ -28,17 +28,8 @@ impl<'t> Backend<'t> {
         notes: &'t mut CommitNotes,
         budget: &'t ReadBudget,
     ) -> Self {
-        let context = sqlite::TableContext::new(connection, scope, notes, false);
+        let context = sqlite::TableContext::new(connection, scope, notes);
         Self::Sqlite(context.within(budget))
-    }
-
-    /// Returns one that can't write.
-    pub(crate) fn read_only_sqlite(
-        connection: &'t mut SqliteConnection,
-        scope: &'t Scope,
-        notes: &'t mut CommitNotes,
-    ) -> Self {
-        Self::Sqlite(sqlite::TableContext::new(connection, scope, notes, true))
     }
 
     pub(crate) fn reborrow(&mut self) -> Backend<'_> {

@@ -102,7 +102,7 @@ macro_rules! event_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                many fn search(text: &str, filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
+                search fn search(text: &str, filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
                     |scope| (scope.limits.search(text)?.to_owned(), filter.clone(), page.clone())
                         => |table, (text, filter, page)| table.search(text, Words::Whole, filter, page)
                 }
@@ -123,7 +123,7 @@ macro_rules! event_methods {
                     /// # Ok(()) });
                     /// ```
                 ]
-                many fn search_beginnings(text: &str, filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
+                search fn search_beginnings(text: &str, filter: &EventFilter, page: &PageRequest) -> Page<EventRecord> {
                     |scope| (scope.limits.search(text)?.to_owned(), filter.clone(), page.clone())
                         => |table, (text, filter, page)| table.search(text, Words::Beginnings, filter, page)
                 }

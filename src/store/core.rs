@@ -127,8 +127,7 @@ impl StoreCore {
             Backend::Sqlite(handle) => {
                 handle
                     .read_closure("read", move |connection, notes| {
-                        let backend =
-                            repository::Backend::read_only_sqlite(connection, &scope, notes);
+                        let backend = repository::Backend::sqlite(connection, &scope, notes);
                         work(&mut ReadTransaction::new(backend))
                     })
                     .instrument(operation_span("read"))

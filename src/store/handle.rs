@@ -2,7 +2,7 @@
 
 use crate::engine::{ListKind, ReadExtent};
 use crate::error::StateStoreError;
-use crate::models::Bounded;
+use crate::models::{Bounded, EventFilter};
 use crate::page::PageRequest;
 
 /// Makes the handle of an aggregate. What an entry of the list has is said in `repository/methods.rs`.
@@ -96,7 +96,8 @@ pub(super) fn may_be_copied<T>(read: Result<T, StateStoreError>) -> Result<(), S
     }
 }
 
-/// How much a read reads: `one` row by its key, a `page` of a list, or as much as there is (`many`).
+/// How much a read reads: `one` row by its key, a `page` of a list, a page that a `search` finds, or as much as there is
+/// (`many`).
 macro_rules! extent {
     (one, $kind:ident, $prepared:expr) => {
         $crate::engine::ReadExtent::Row
@@ -104,11 +105,24 @@ macro_rules! extent {
     (page, $kind:ident, $prepared:expr) => {
         $crate::store::handle::page_extent($crate::engine::ListKind::$kind, $prepared)
     };
+    (search, $kind:ident, $prepared:expr) => {
+        $crate::store::handle::search_extent($prepared)
+    };
     (many, $kind:ident, $prepared:expr) => {
         $crate::engine::ReadExtent::Many
     };
 }
 pub(super) use extent;
+
+/// Where nothing but the words is asked for, the newest rows alone are a bounded piece of work. The rows that a filter drops are
+/// read for nothing.
+pub(super) fn search_extent((_, filter, page): &(String, EventFilter, PageRequest)) -> ReadExtent {
+    if *filter == EventFilter::default() {
+        ReadExtent::Page(ListKind::Searches, page.rows())
+    } else {
+        ReadExtent::Many
+    }
+}
 
 pub(super) fn page_extent(
     kind: ListKind,

@@ -401,7 +401,7 @@ async fn an_append_indexes_from_the_last_indexed_event_on() {
     assert_eq!(
         details,
         [
-            "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)",
+            "SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
             "SCALAR SUBQUERY 1",
             "SEARCH events_search_docsize",
         ]

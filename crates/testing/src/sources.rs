@@ -41,6 +41,7 @@ pub fn public_async_methods() -> Result<BTreeSet<String>, Box<dyn Error>> {
             let kinds = [
                 "one",
                 "page",
+                "search",
                 "many",
                 "SingleStatement",
                 "FewStatements",

@@ -10,7 +10,6 @@ pub(crate) struct TableContext<'t> {
     pub(super) connection: &'t mut Connection,
     pub(super) scope: &'t Scope,
     pub(super) notes: &'t mut CommitNotes,
-    pub(super) is_read_only: bool,
     /// What a read may read where it runs; `None` within a caller's closure and for a write.
     pub(super) budget: Option<&'t ReadBudget>,
 }
@@ -20,13 +19,11 @@ impl<'t> TableContext<'t> {
         connection: &'t mut Connection,
         scope: &'t Scope,
         notes: &'t mut CommitNotes,
-        is_read_only: bool,
     ) -> Self {
         Self {
             connection,
             scope,
             notes,
-            is_read_only,
             budget: None,
         }
     }
@@ -44,7 +41,6 @@ impl<'t> TableContext<'t> {
             connection: self.connection,
             scope: self.scope,
             notes: self.notes,
-            is_read_only: self.is_read_only,
             budget: self.budget,
         }
     }
@@ -57,7 +53,7 @@ impl<'t> TableContext<'t> {
     pub(crate) fn lend_connection(&mut self) -> &mut Connection {
         if !self.notes.lent_connection {
             self.notes.lent_connection = true;
-            self.notes.last_event_before = super::search::last_event(self.connection).ok();
+            self.notes.last_event_before = super::search::newest_event(self.connection).ok();
         }
         self.connection
     }

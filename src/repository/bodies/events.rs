@@ -6,10 +6,12 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::context::TableContext;
-use super::dialect::{Connection, Db, Matching, UnindexedText, changes, last_insert_rowid};
-use super::lists::{decoded, decoded_one, in_sequence, page_of, whole_list, within};
+use super::dialect::{Connection, Db, changes, last_insert_rowid};
+use super::hits::{Hits, restricted};
+use super::lists::{decoded, decoded_one, in_sequence, whole_list};
 use super::prepared::prepared;
-use super::search::{self, Words, events_search};
+use super::search;
+use super::words::{Wanted, Words};
 use crate::commit_notes::CommitNotes;
 use crate::condition::SaveIf;
 use crate::error::StateStoreError;
@@ -21,35 +23,10 @@ use crate::page::{Page, PageRequest, SequenceBounds};
 use crate::read_budget::ReadBudget;
 use crate::schema::events;
 
-/// A boxed query over `events`, cut down to the namespace and the filter. Its text columns are wrapped in `$text`; `$by_time`
-/// is whether the time range is to pick the index.
-macro_rules! restricted {
-    ($query:expr, $scope:expr, $filter:expr, $text:path, $by_time:expr) => {{
-        let (scope, filter): (&Scope, &EventFilter) = ($scope, $filter);
-        let limits = &scope.limits;
-        let namespace = scope.namespace.as_str().to_owned();
-        let mut query = $query.filter($text(events::namespace).eq(namespace));
-        if let Some(session_id) = &filter.session_id {
-            let session_id = limits.id("session_id", session_id)?.to_owned();
-            query = query.filter($text(events::session_id).eq(session_id));
-        }
-        if let Some(event_type) = &filter.event_type {
-            let event_type = limits.id("event_type", event_type)?.to_owned();
-            query = query.filter($text(events::event_type).eq(event_type));
-        }
-        if let Some(actor_id) = &filter.actor_id {
-            let actor_id = limits.id("actor_id", actor_id)?.to_owned();
-            query = query.filter($text(events::actor_id).eq(actor_id));
-        }
-        within!(query, events::timestamp, filter.time, $by_time)
-    }};
-}
-
 pub(crate) struct EventTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
     notes: &'t mut CommitNotes,
-    is_read_only: bool,
     budget: Option<&'t ReadBudget>,
 }
 
@@ -59,7 +36,6 @@ impl<'t> EventTable<'t> {
             connection: context.connection,
             scope: context.scope,
             notes: context.notes,
-            is_read_only: context.is_read_only,
             budget: context.budget,
         }
     }
@@ -78,7 +54,7 @@ impl<'t> EventTable<'t> {
         let (changes, seq): (i64, i64) =
             diesel::select((changes(), last_insert_rowid())).get_result(self.connection)?;
         if changes > 0 {
-            self.notes.appended_events = true;
+            self.notes.appended.add(row.content.len());
             return Ok(seq.into());
         }
         match self.find(&row.id)? {
@@ -193,31 +169,15 @@ impl<'t> EventTable<'t> {
         filter: &EventFilter,
         bounds: SequenceBounds,
     ) -> Result<Vec<EventRecord>, StateStoreError> {
-        let namespace = &self.scope.namespace;
-        let is_shared = search::is_shared(self.connection, namespace)?;
-        let Some(expression) = search::expression(is_shared.then_some(namespace), text, words)
-        else {
+        // A bad filter is refused, whatever there is to be found.
+        self.matching(filter)?;
+        let Some(wanted) = Wanted::of(text, words) else {
             return Ok(Vec::new());
         };
-        // Through the connection, the caller may have written some.
-        let may_be_unindexed = self.notes.appended_events || self.notes.lent_connection;
-        if may_be_unindexed && !self.is_read_only {
-            search::index_new_events(self.connection)?;
-            self.notes.appended_events = false;
-        }
-        let hits = events_search::table
-            .inner_join(events::table.on(events::seq.eq(events_search::rowid)))
-            .filter(events_search::whole_row.matches(expression))
-            .select(EventRow::as_select())
-            .into_boxed();
-        // No index of `events` is to serve here: SQLite would begin there, ask the search for each row, and sort.
-        let hits = restricted!(hits, self.scope, filter, UnindexedText::new, false);
-        page_of!(hits, events_search::rowid, events_search::rowid, bounds)
-            .load::<EventRow>(self.connection)
-            .map_err(|error| search::of_index(self.connection, error))?
-            .into_iter()
-            .map(|row| row.decode(self.scope))
-            .collect()
+        let (scope, budget) = (self.scope, self.budget);
+        search::in_snapshot(self.connection, |connection| {
+            Hits::new(connection, scope, budget, filter, &wanted, bounds).load()
+        })
     }
 
     fn matching(

@@ -153,7 +153,7 @@ impl<'t> SnapshotTable<'t> {
     ) -> Result<Revision, StateStoreError> {
         let head = self.head(id)?;
         let head = head.ok_or_else(|| self.subject(id).not_found())?;
-        let context = TableContext::new(self.connection, self.scope, self.notes, false);
+        let context = TableContext::new(self.connection, self.scope, self.notes);
         AgentTable::new(context).copy_from_snapshot(&head.agent_id, id, condition)
     }
 

@@ -204,6 +204,6 @@ impl AgentTable<'_> {
 
     /// Returns the transaction for another table.
     fn context(&mut self) -> TableContext<'_> {
-        TableContext::new(self.connection, self.scope, self.notes, false)
+        TableContext::new(self.connection, self.scope, self.notes)
     }
 }

@@ -4,7 +4,9 @@
 //! beside another one.
 
 mod dialect;
+mod recent;
 mod search;
+mod words;
 
 #[path = "../bodies/agents.rs"]
 mod agents;
@@ -12,6 +14,8 @@ mod agents;
 mod context;
 #[path = "../bodies/events.rs"]
 mod events;
+#[path = "../bodies/hits.rs"]
+mod hits;
 #[path = "../bodies/lists.rs"]
 mod lists;
 #[path = "../bodies/prepared.rs"]
@@ -32,8 +36,9 @@ mod transitions;
 pub(crate) use agents::AgentTable;
 pub(crate) use context::TableContext;
 pub(crate) use events::EventTable;
-pub(crate) use search::{Words, has_events_above, index_new_events};
+pub(crate) use search::{has_events_above, index_waiting_events};
 pub(crate) use sessions::SessionTable;
 pub(crate) use snapshots::SnapshotTable;
 pub(crate) use tasks::TaskTable;
 pub(crate) use transitions::TransitionTable;
+pub(crate) use words::Words;

@@ -1,16 +1,17 @@
-//! Full-text search: the virtual table, and what a person types as an FTS5 expression.
+//! The full-text index: its tables, which events it holds, and what is wrong with it.
 
 use diesel::connection::Connection as _;
 use diesel::dsl::{max, min};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 
-use super::dialect::{Connection, coalesce};
+use super::dialect::{Connection, coalesce, limited, octet_length};
 use super::prepared::prepared;
+use crate::commit_notes::Appended;
 use crate::error::{DatabaseFailure, StateStoreError};
 use crate::namespace::Namespace;
+use crate::page::fetch;
 use crate::schema::events;
-use crate::search_text::{is_word_character, searchable};
 
 // `print-schema` leaves virtual tables and views out (diesel.toml); these are migration 0008's.
 diesel::table! {
@@ -54,14 +55,58 @@ diesel::allow_tables_to_appear_in_same_query!(events, events_search);
 diesel::allow_tables_to_appear_in_same_query!(events_search_source, events_search_docsize);
 diesel::allow_tables_to_appear_in_same_query!(events_search_source, events_search);
 
-/// Indexes every event above the last indexed one: once a commit, in the commit's own transaction.
-pub(crate) fn index_new_events(connection: &mut Connection) -> Result<(), StateStoreError> {
+/// Events that wait to be indexed, by number, with about how many bytes each has.
+type Waiting = Vec<(i64, i64)>;
+
+/// Indexes the oldest events that wait, at most so many, and no more than fit into so many bytes, but one at least. Returns
+/// what still waits, as far as it was looked at.
+pub(crate) fn index_waiting_events(
+    connection: &mut Connection,
+    most: Appended,
+) -> Result<Appended, StateStoreError> {
+    let mut waiting = waiting(connection, most.events)?;
+    let mut bytes = 0_usize;
+    let fits = waiting.iter().take(most.events).take_while(|(_, size)| {
+        let is_first = bytes == 0;
+        bytes = bytes.saturating_add(usize::try_from(*size).unwrap_or(0).max(1));
+        is_first || bytes <= most.bytes
+    });
+    let block = fits.count();
+    let rest = waiting.split_off(block);
+    // Also where nothing waits: a damaged index is found.
+    let last = waiting.last().map_or(0, |(seq, _)| *seq);
+    index_up_to(connection, last).map_err(|error| of_index(connection, error))?;
+    Ok(sum(&rest))
+}
+
+fn sum(waiting: &[(i64, i64)]) -> Appended {
+    let mut appended = Appended::default();
+    for (_, bytes) in waiting {
+        appended.add(usize::try_from(*bytes).unwrap_or(0));
+    }
+    appended
+}
+
+/// Returns the oldest events that wait, one more than asked for.
+fn waiting(connection: &mut Connection, most: usize) -> Result<Waiting, StateStoreError> {
+    let indexed = last_indexed(connection)?;
+    let waiting = events::table
+        .filter(events::seq.gt(indexed))
+        .order(events::seq)
+        .select((events::seq, octet_length(events::content)));
+    let waiting = limited(waiting, fetch(most));
+    Ok(prepared!(waiting).load(connection)?)
+}
+
+/// Indexes every event that waits, up to a number.
+fn index_up_to(connection: &mut Connection, last: i64) -> QueryResult<()> {
     use events_search_source as source;
-    let last = events_search_docsize::table
+    let indexed = events_search_docsize::table
         .select(max(events_search_docsize::id))
         .single_value();
     let index = source::table
-        .filter(source::seq.gt(coalesce(last, 0)))
+        .filter(source::seq.gt(coalesce(indexed, 0)))
+        .filter(source::seq.le(last))
         .select((source::seq, source::namespace_word, source::content))
         .insert_into(events_search::table)
         .into_columns((
@@ -69,10 +114,8 @@ pub(crate) fn index_new_events(connection: &mut Connection) -> Result<(), StateS
             events_search::namespace_word,
             events_search::content,
         ));
-    prepared!(index)
-        .write(connection)
-        .and_then(|()| write_out(connection))
-        .map_err(|error| of_index(connection, error))
+    prepared!(index).write(connection)?;
+    write_out(connection)
 }
 
 /// Makes FTS5 write what it holds in memory, as it does at each savepoint: otherwise it does so in the commit, where a
@@ -82,20 +125,55 @@ fn write_out(connection: &mut Connection) -> QueryResult<()> {
     connection.transaction(|_| Ok(()))
 }
 
+/// Runs a read of several statements in one snapshot, in whatever transaction is open.
+#[allow(clippy::disallowed_methods)] // It reads only.
+pub(super) fn in_snapshot<T>(
+    connection: &mut Connection,
+    read: impl FnOnce(&mut Connection) -> Result<T, StateStoreError>,
+) -> Result<T, StateStoreError> {
+    connection.transaction(read)
+}
+
+/// Returns the number up to which events are indexed: all of them, and none above it. 0 where none is.
+pub(super) fn last_indexed(connection: &mut Connection) -> Result<i64, StateStoreError> {
+    let last = events_search_docsize::table.select(max(events_search_docsize::id));
+    let last: QueryResult<Option<i64>> = prepared!(last).get_result(connection);
+    let last = last.map_err(|error| of_index(connection, error))?;
+    Ok(last.unwrap_or(0).max(0))
+}
+
+/// Returns the number of the oldest event in the index.
+pub(super) fn first_indexed(connection: &mut Connection) -> Result<Option<i64>, StateStoreError> {
+    let first = events_search_docsize::table.select(min(events_search_docsize::id));
+    let first = prepared!(first).get_result(connection);
+    first.map_err(|error| of_index(connection, error))
+}
+
 /// Returns the number of the last event, of any namespace; 0 where there is none.
-pub(super) fn last_event(connection: &mut Connection) -> QueryResult<i64> {
-    let last: Option<i64> = events::table
+pub(super) fn newest_event(connection: &mut Connection) -> QueryResult<i64> {
+    let newest: Option<i64> = events::table
         .select(max(events::seq))
         .get_result(connection)?;
-    Ok(last.unwrap_or(0))
+    Ok(newest.unwrap_or(0))
 }
 
 /// Returns whether there are events above a number; where that can't be known, there are.
 pub(crate) fn has_events_above(connection: &mut Connection, seq: Option<i64>) -> bool {
-    match (last_event(connection), seq) {
-        (Ok(last), Some(seq)) => last > seq,
+    match (newest_event(connection), seq) {
+        (Ok(newest), Some(seq)) => newest > seq,
         _ => true,
     }
+}
+
+/// Returns the number of the namespace's last event.
+pub(super) fn last_event(
+    connection: &mut Connection,
+    namespace: &Namespace,
+) -> QueryResult<Option<i64>> {
+    let last = events::table
+        .filter(events::namespace.eq(namespace.as_str()))
+        .select(max(events::seq));
+    prepared!(last).get_result(connection)
 }
 
 /// Tells a fault of the index from one of the database, in an error of a statement that uses the index.
@@ -157,94 +235,4 @@ pub(super) fn is_shared(
         .get_result(connection)?;
     let only = Some(namespace.as_str());
     Ok(first.as_deref() != only || last.as_deref() != only)
-}
-
-/// How much of a word is typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Words {
-    Whole,
-    /// Each may go on.
-    Beginnings,
-}
-
-/// Returns the FTS5 expression for what a person typed, or `None` where it holds no word. Without a namespace it finds
-/// every namespace's rows.
-///
-/// Each term is a quoted string, so that nothing in it is syntax (<https://www.sqlite.org/fts5.html>, section 3.1).
-/// FTS5 drops a string in which its tokenizer finds no word, and all that remain must match.
-pub(super) fn expression(
-    namespace: Option<&Namespace>,
-    text: &str,
-    words: Words,
-) -> Option<String> {
-    // FTS5 reads the expression as a C string: NUL would cut it short.
-    let terms: Vec<String> = text
-        .split(|character: char| character.is_whitespace() || character == '\0')
-        .map(|term| searchable(term).unwrap_or_else(|| term.to_owned()))
-        .filter(|term| term.chars().any(is_word_character))
-        .map(|term| {
-            let term = term.replace('"', "\"\"");
-            match words {
-                Words::Whole => format!("\"{term}\""),
-                Words::Beginnings => format!("\"{term}\" *"),
-            }
-        })
-        .collect();
-    if terms.is_empty() {
-        return None;
-    }
-    let content = format!("content : ({})", terms.join(" "));
-    Some(match namespace {
-        Some(namespace) => format!(
-            "namespace_word : \"{}\" AND {content}",
-            namespace_word(namespace)
-        ),
-        None => content,
-    })
-}
-
-/// Returns it as the view `events_search_source` makes it: one token of any prefix.
-fn namespace_word(namespace: &Namespace) -> String {
-    use std::fmt::Write;
-    namespace
-        .as_str()
-        .bytes()
-        .fold(String::from("n"), |mut word, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(word, "{byte:02X}");
-            word
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Words, expression};
-    use crate::namespace::Namespace;
-
-    fn of(prefix: &str, text: &str) -> Option<String> {
-        expression(Some(&Namespace::new(prefix).unwrap()), text, Words::Whole)
-    }
-
-    #[test]
-    fn what_a_person_types_becomes_quoted_terms() {
-        assert_eq!(
-            of("", "it's  C++ AND \"x").as_deref(),
-            Some(r#"namespace_word : "n" AND content : ("it's" "C++" "AND" """x")"#)
-        );
-        assert_eq!(
-            of("ab", "cd").as_deref(),
-            Some(r#"namespace_word : "n6162" AND content : ("cd")"#)
-        );
-        assert_eq!(
-            expression(None, "cd 项目", Words::Beginnings).as_deref(),
-            Some(r#"content : ("cd" * "项 目" *)"#)
-        );
-    }
-
-    #[test]
-    fn text_without_a_word_is_no_expression() {
-        for text in ["", "  ", "* - +", "\"\"", "\0"] {
-            assert_eq!(of("", text), None);
-        }
-    }
 }
