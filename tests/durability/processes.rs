@@ -10,7 +10,8 @@ use descartes_state::diesel::prelude::*;
 use descartes_state::diesel::sql_query;
 use descartes_state::diesel::sql_types::{BigInt, Text};
 use descartes_state::{
-    ActorType, AgentState, Event, Revision, SaveIf, SqliteStateStore, StateStoreError, Transaction,
+    ActorType, AgentState, Event, Revision, SaveIf, SqliteStateStore, StateStoreError, Step,
+    Transaction, TransitionDraft,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -122,7 +123,7 @@ fn event(id: Uuid, session: &str) -> Event {
     }
 }
 
-/// One write of one of four kinds; each leaves rows that can be told by the id.
+/// One write of one of six kinds; each leaves rows that can be told by the id.
 async fn write(store: &SqliteStateStore, kind: u32, id: String) -> Result<(), StateStoreError> {
     match kind {
         0 => store.save_agent_state(&agent(&id)).await,
@@ -131,12 +132,25 @@ async fn write(store: &SqliteStateStore, kind: u32, id: String) -> Result<(), St
             let events: Vec<_> = (0..BULK).map(|_| event(Uuid::now_v7(), &id)).collect();
             store.events().append_all(&events).await.map(drop)
         }
-        _ => {
+        3 => {
             let both = move |tx: &mut Transaction<'_>| {
                 tx.agents().save(&agent(&id))?;
                 tx.events().append(&event(Uuid::now_v7(), &id)).map(drop)
             };
             store.transact(both).await
+        }
+        4 => {
+            let (state, event) = (agent(&id), event(Uuid::now_v7(), &id));
+            let step = Step::to(&state).reason("a step").event(&event);
+            store.agents().step(&step).await.map(drop)
+        }
+        _ => {
+            let mut batch = store.batch();
+            let draft = TransitionDraft::new(&id, "", "{}");
+            batch.agents().save(&agent(&id))?;
+            batch.events().append(&event(Uuid::now_v7(), &id))?;
+            batch.transitions().record(&draft)?;
+            batch.commit().await.map(drop)
         }
     }
 }
@@ -152,7 +166,7 @@ async fn child_that_writes_until_it_is_killed() {
         let store = store.clone();
         writers.push(tokio::spawn(async move {
             for number in 0.. {
-                let kind = (writer + number) % 4;
+                let kind = (writer + number) % 6;
                 let id = format!("{kind}-{}-{writer}-{number}", std::process::id());
                 write(&store, kind, id.clone()).await.unwrap();
                 // Only what was acknowledged is told.
@@ -167,6 +181,12 @@ async fn child_that_writes_until_it_is_killed() {
     }
 }
 
+/// How often a process is killed: a thousand times and more on demand.
+fn rounds() -> usize {
+    let wanted = std::env::var("DESCARTES_STATE_KILLS").ok();
+    wanted.map_or(12, |rounds| rounds.parse().unwrap())
+}
+
 #[tokio::test]
 async fn a_killed_process_loses_no_acknowledged_write_and_leaves_none_by_halves() {
     let directory = tempfile::tempdir().unwrap();
@@ -174,11 +194,11 @@ async fn a_killed_process_loses_no_acknowledged_write_and_leaves_none_by_halves(
     let store = SqliteStateStore::new(&path, false).await.unwrap();
     store.initialize().await.unwrap();
     let mut acknowledged = Vec::new();
-    for round in 0..12 {
+    for round in 0..rounds() {
         let mut child = child("processes::child_that_writes_until_it_is_killed", &path);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // A different moment each round, by what was written, not by the clock.
-        for _ in 0..50 + round * 23 {
+        for _ in 0..50 + (round % 12) * 23 {
             let line = lines.next().unwrap().unwrap();
             acknowledged.extend(line.strip_prefix("ack ").map(str::to_owned));
         }
@@ -198,21 +218,21 @@ async fn a_killed_process_loses_no_acknowledged_write_and_leaves_none_by_halves(
     let agents = numbers(&mut file, rows);
     let rows = "SELECT session_id AS id, count(*) AS number FROM events GROUP BY session_id";
     let events = numbers(&mut file, rows);
+    let rows = "SELECT agent_id AS id, count(*) AS number FROM state_transitions GROUP BY agent_id";
+    let transitions = numbers(&mut file, rows);
     // All that its kind writes, or nothing; and never nothing where it was acknowledged.
-    for id in agents.keys().chain(events.keys()).chain(&acknowledged) {
-        let (wants_agent, wants_events) = match id.as_bytes()[0] {
-            b'0' => (true, 0),
-            b'1' => (false, 1),
-            b'2' => (false, BULK as i64),
-            _ => (true, 1),
+    let written = agents.keys().chain(events.keys()).chain(transitions.keys());
+    for id in written.chain(&acknowledged) {
+        let wanted = match id.as_bytes()[0] {
+            b'0' => (true, 0, 0),
+            b'1' => (false, 1, 0),
+            b'2' => (false, BULK as i64, 0),
+            b'3' => (true, 1, 0),
+            _ => (true, 1, 1),
         };
-        let has_events = events.get(id).copied().unwrap_or(0);
-        assert_eq!(
-            agents.contains_key(id),
-            wants_agent,
-            "{id}: half of it is lost"
-        );
-        assert_eq!(has_events, wants_events, "{id}: half of it is lost");
+        let count = |rows: &HashMap<String, i64>| rows.get(id).copied().unwrap_or(0);
+        let found = (agents.contains_key(id), count(&events), count(&transitions));
+        assert_eq!(found, wanted, "{id}: half of it is lost");
     }
     let check = "SELECT integrity_check AS id, 0 AS number FROM pragma_integrity_check";
     let found: Vec<_> = numbers(&mut file, check).into_keys().collect();
