@@ -321,13 +321,15 @@ impl<T> Page<T> {
         let end = rows.last().map(position).or(start).map(Cursor);
         let next = if more { end.clone() } else { None };
         let mut omitted = Vec::new();
-        let mut items = Vec::with_capacity(rows.len());
-        for row in rows {
-            match row {
-                Listed::Shown(row) => items.push(row),
-                Listed::Omitted(row, _) => omitted.push(row),
+        let shown = rows.into_iter().filter_map(|row| match row {
+            Listed::Shown(row) => Some(row),
+            Listed::Omitted(row, _) => {
+                omitted.push(row);
+                None
             }
-        }
+        });
+        // In place: a row isn't smaller than what is shown of it.
+        let items = shown.collect();
         Self {
             items,
             omitted,

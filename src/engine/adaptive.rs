@@ -49,8 +49,9 @@ impl LatencyPredictor {
 
 /// Predicts from what recent lists took a row how long the next one takes.
 ///
-/// A list costs something before its first row: that counts as some rows more. What a long list took beyond twice the budget
-/// is forgiven as in [`LatencyPredictor`], and a stall isn't.
+/// A list costs something before its first row: that counts as some rows more. No list counts for more than twice the budget,
+/// and one that took longer than predicted counts for less than one that was as short: a list on a busy blocking pool loses
+/// its core half-way, and lists must not stay there because of it. A stall isn't forgiven.
 #[derive(Debug)]
 pub(super) struct ListPredictor {
     /// [`UNKNOWN`] before the first.
@@ -60,6 +61,8 @@ pub(super) struct ListPredictor {
 
 /// The first list of a kind is measured where it may take its time.
 const UNKNOWN: u64 = u64::MAX;
+/// In budgets. It takes about five short lists to come back.
+const STALL_COUNTS_FOR: u32 = 16;
 /// What a list of no rows takes, in rows.
 const BASE_ROWS: u64 = 16;
 
@@ -74,13 +77,15 @@ impl ListPredictor {
     /// Keeps in mind what a list of so many rows took.
     pub(super) fn record(&self, rows: usize, took: Duration) {
         let is_stall = took >= STALL.max(STALL_BUDGETS * self.budget);
-        let most = if is_stall { 4 } else { 2 } * self.budget;
+        let most = if is_stall { STALL_COUNTS_FOR } else { 2 } * self.budget;
         let a_row = nanos(took.min(most)) / in_rows(rows);
         let average = self.nanos_a_row.load(Ordering::Relaxed);
         let next = if is_stall || average == UNKNOWN {
             a_row
+        } else if a_row > average {
+            average + (a_row - average) / 8
         } else {
-            average - average / 4 + a_row / 4
+            average - (average - a_row) / 2
         };
         self.nanos_a_row.store(next, Ordering::Relaxed);
     }
@@ -210,12 +215,26 @@ mod tests {
             assert!(lists.is_short(234), "{rows}");
             assert!(!lists.is_short(235), "{rows}");
         }
-        // Rows that are four times as long: a fourth as many.
+        // Rows that take four times as long: a fourth as many.
         for _ in 0..40 {
             lists.record(100, 464 * MICROSECOND);
         }
         assert!(lists.is_short(40));
         assert!(!lists.is_short(60));
+    }
+
+    #[test]
+    fn lists_do_not_stay_on_a_pool_where_every_other_one_loses_its_core() {
+        let lists = ListPredictor::new(250 * MICROSECOND);
+        for _ in 0..100 {
+            lists.record(100, 3_000 * MICROSECOND);
+        }
+        assert!(!lists.is_short(100));
+        for _ in 0..20 {
+            lists.record(100, 3_000 * MICROSECOND);
+            lists.record(100, 100 * MICROSECOND);
+        }
+        assert!(lists.is_short(100));
     }
 
     #[test]
@@ -231,6 +250,6 @@ mod tests {
             quick();
             lists.is_short(100)
         });
-        assert_eq!(again, Some(6));
+        assert_eq!(again, Some(4));
     }
 }

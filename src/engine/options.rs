@@ -152,8 +152,9 @@ impl StoreOptions {
     }
 
     /// Sets the inline budget: short writes are done on the caller's thread while recent ones took no longer than this,
-    /// and reads by key while they took no longer than a fifth of it; above that, on the runtime's blocking pool (500 µs;
-    /// zero for never on the caller's thread).
+    /// reads by key while they took no longer than a fifth of it, and pages of at most 128 rows that an index serves while
+    /// they are predicted to take no longer; above that, on the runtime's blocking pool (500 µs; zero for never on the
+    /// caller's thread).
     #[must_use]
     pub fn inline_budget(mut self, budget: Duration) -> Self {
         self.inline_budget = budget;

@@ -25,9 +25,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// from the disk, and a hop to another thread costs no more than that.
 const ROW_SHARE: u32 = 5;
 
-/// A page of a list takes what several hops would; it may take half of what a write may, which also waits for the disk.
-const PAGE_SHARE: u32 = 2;
-
 /// What a list may have in rows, and a read in bytes, on its caller's thread. A prediction is wrong at times: this is the
 /// worst then.
 const INLINE_ROWS: usize = 128;
@@ -75,7 +72,7 @@ impl Readers {
             busy_timeout: options.busy_timeout,
             timeout,
             rows: LatencyPredictor::new(options.inline_budget / ROW_SHARE),
-            lists: std::array::from_fn(|_| ListPredictor::new(options.inline_budget / PAGE_SHARE)),
+            lists: std::array::from_fn(|_| ListPredictor::new(options.inline_budget)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Each input has its limit: exactly at it the call works, one above it is `TooLarge`, and nothing was written.
 
+mod threads;
+
 use std::future::Future;
 
 use descartes_state::serde_json::{Value, json};

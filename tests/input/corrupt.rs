@@ -49,10 +49,10 @@ async fn filled(path: &Path) -> Result<SqliteStateStore, StateStoreError> {
 
 type Reading = Result<(), StateStoreError>;
 
-/// Everything that reads a row of the table, whoever's it is and deleted or not.
-async fn readings(store: &SqliteStateStore, table: &str) -> Vec<Reading> {
+/// Everything that reads this column of the table, whoever's the row is and deleted or not.
+async fn readings(store: &SqliteStateStore, table: &str, column: &str) -> Vec<Reading> {
     let page = PageRequest::default();
-    match table {
+    let mut readings = match table {
         "agent_states" => {
             let all = AgentFilter::default().include_deleted();
             vec![store.agents().list(&all, &page).await.map(drop)]
@@ -80,7 +80,26 @@ async fn readings(store: &SqliteStateStore, table: &str) -> Vec<Reading> {
             let all = SessionFilter::default().include_deleted();
             vec![store.sessions().list(&all, &page).await.map(drop)]
         }
+    };
+    // The guide's own reads don't read what they don't return, nor find a row by a column that is broken.
+    let beside = ["key", "is_deleted", "revision", "recorded_at"];
+    if !beside.contains(&column) {
+        match (table, column) {
+            ("agent_states", _) => {
+                let all = AgentFilter::default().include_deleted();
+                readings.push(store.agents().states(&all, &page).await.map(drop));
+            }
+            ("state_transitions", column) if column != "agent_id" => {
+                readings.push(store.get_state_history("agent", 9).await.map(drop));
+            }
+            ("events", column) if !["session_id", "created_at"].contains(&column) => {
+                readings.push(store.get_events("session").await.map(drop));
+            }
+            ("tasks", _) => readings.push(store.get_tasks().await.map(drop)),
+            _ => {}
+        }
     }
+    readings
 }
 
 /// What a column can't hold, in SQL.
@@ -137,7 +156,7 @@ async fn every_column_with_a_value_that_it_can_not_hold_is_corrupt() -> TestResu
                 .execute(&mut connection)?;
                 sql_query(format!("UPDATE {table} SET {column} = {value}"))
                     .execute(&mut connection)?;
-                let read = readings(&store, table).await;
+                let read = readings(&store, table, &column).await;
                 // Without the type's affinity, which would turn text into a number again.
                 sql_query(format!(
                     "UPDATE {table} SET {column} = (SELECT value FROM kept)"
@@ -166,9 +185,10 @@ async fn every_column_with_a_value_that_it_can_not_hold_is_corrupt() -> TestResu
             }
         }
         // As good as before, so that each case stood alone.
-        assert!(readings(&store, table).await.iter().all(Result::is_ok));
+        let read = readings(&store, table, "metadata").await;
+        assert!(read.iter().all(Result::is_ok));
     }
-    assert!(tried > 150, "only {tried} cases");
+    assert!(tried > 250, "only {tried} cases");
     Ok(())
 }
 
