@@ -14,7 +14,7 @@ use super::database::{self, Database, SearchIndexTask};
 use super::observer::CommitObservers;
 use super::options::{OpenMode, StoreOptions};
 use super::read_extent::ReadExtent;
-use super::runtime::{on_blocking_pool, yield_after};
+use super::runtime::{count_work, on_blocking_pool, yield_if_due};
 use super::schema::Schema;
 use super::transaction::refuse_reentry;
 use super::writer::{WriteKind, WriteSize};
@@ -137,11 +137,15 @@ impl Handle {
     {
         let _call = self.enter(operation)?;
         self.database.ensure_ready().await?;
+        if extent != ReadExtent::Many {
+            // Before the read: what it returns is used, and freed, on the thread that made it.
+            yield_if_due(self.has_company()).await;
+        }
         let readers = &self.database.connections()?.readers;
         let mut reader = readers.acquire(operation).await?;
         if reader.is_ready(extent) {
             let ran = reader.run(false, extent, &mut work);
-            yield_after(ran.took, self.has_company()).await;
+            count_work(ran.took);
             let is_busy = matches!(ran.result, Err(StateStoreError::Busy { .. }));
             if !ran.is_stopped && !is_busy {
                 return self.database.explain(operation, ran.result).await;

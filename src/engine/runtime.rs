@@ -68,16 +68,25 @@ thread_local! {
     static SINCE_YIELD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Yields to other tasks once enough work was done on their thread.
+/// Counts work that was done on a runtime's thread, and yields to other tasks once that is enough.
 pub(super) async fn yield_after(took: Duration, has_company: bool) {
-    let done = SINCE_YIELD.get() + took;
+    count_work(took);
+    yield_if_due(has_company).await;
+}
+
+/// Counts work that was done on a runtime's thread: the next that is done there may have to yield first.
+pub(super) fn count_work(took: Duration) {
+    SINCE_YIELD.set(SINCE_YIELD.get() + took);
+}
+
+/// Yields to other tasks if enough work was done on their thread.
+pub(super) async fn yield_if_due(has_company: bool) {
     let slice = if has_company {
         SHARED_SLICE
     } else {
         LONE_SLICE
     };
-    if done < slice {
-        SINCE_YIELD.set(done);
+    if SINCE_YIELD.get() < slice {
         tokio::task::consume_budget().await;
     } else {
         SINCE_YIELD.set(Duration::ZERO);

@@ -117,15 +117,30 @@ impl Misfit {
 pub(crate) struct StoredText(Result<String, Misfit>);
 
 impl FromSql<Text, Sqlite> for StoredText {
-    fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
-        Ok(Self(with_text(&mut value, str::to_owned)))
+    fn from_sql(value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        match value.value_type() {
+            Some(SqliteType::Text) => owned(value).map(Self),
+            other => Ok(Self(Err(Misfit::Type("text", other)))),
+        }
+    }
+}
+
+/// Returns a copy of a text. Diesel says where it isn't UTF-8 only to who asks for a `String`.
+fn owned(value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Result<String, Misfit>> {
+    let text = <String as FromSql<Text, Sqlite>>::from_sql(value);
+    match text {
+        Ok(text) => Ok(Ok(text)),
+        Err(error) => match error.downcast_ref::<Utf8Error>() {
+            Some(error) => Ok(Err(Misfit::Utf8(*error))),
+            None => Err(error),
+        },
     }
 }
 
 /// The first byte of U+FFFD.
 const FIRST_OF_REPLACEMENT: u8 = 0xEF;
 
-/// Does something with the text of a TEXT value.
+/// Does something with the text of a TEXT value, without a copy of it.
 fn with_text<T>(
     value: &mut SqliteValue<'_, '_, '_>,
     work: impl FnOnce(&str) -> T,
@@ -428,7 +443,7 @@ pub(crate) struct StoredBody(Result<Encoded, Misfit>);
 impl FromSql<Text, Sqlite> for StoredBody {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         Ok(Self(match value.value_type() {
-            Some(SqliteType::Text) => with_utf8(&mut value, |text| Encoded::Text(text.to_owned())),
+            Some(SqliteType::Text) => owned(value)?.map(Encoded::Text),
             Some(SqliteType::Binary) => Ok(Encoded::Zstd(value.read_blob().to_vec())),
             other => Err(Misfit::Type("a state body", other)),
         }))
