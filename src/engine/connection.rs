@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use deadpool_diesel::sqlite::{Hook, HookError, Manager, Pool, Runtime};
 use diesel::prelude::*;
 
-use super::file::{Access, DatabaseFile, LogIdentity};
+use super::file::{Access, DatabaseFile};
+use super::file_identity::LogIdentity;
 use super::options::StoreOptions;
 use super::pragma::{self, Role};
 use super::read_only::{FileStamp, Reading, reading};

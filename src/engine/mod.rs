@@ -11,6 +11,7 @@ mod connection;
 mod creation;
 mod database;
 mod file;
+mod file_identity;
 mod filesystem;
 mod handle;
 mod identity;

@@ -4,10 +4,8 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::stored::{
-    Body, Place, STATE_DATA, StoredBody, StoredFlag, StoredInteger, StoredJson, StoredRow,
-    StoredText,
-};
+use super::body::{Body, STATE_DATA, StoredBody};
+use super::stored::{Place, StoredFlag, StoredInteger, StoredJson, StoredRow, StoredText};
 use super::{Bounded, Scope};
 use crate::codec::Codec;
 use crate::error::StateStoreError;

@@ -1,6 +1,6 @@
 //! What a prepared write holds while it waits to be written.
 
-use super::stored::Body;
+use super::body::Body;
 use super::{
     NewAgent, NewSession, NewSnapshot, NewTask, NewTransition, SessionStatus, SnapshotChange,
     TaskStatus,

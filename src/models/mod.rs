@@ -4,6 +4,7 @@
 //! with table, key and column, never a default.
 
 mod agent;
+mod body;
 mod enums;
 mod event;
 mod footprint;

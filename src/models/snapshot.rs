@@ -4,9 +4,8 @@ use diesel::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::stored::{
-    Place, STATE_DATA, StoredBody, StoredInteger, StoredJson, StoredRow, StoredText,
-};
+use super::body::{STATE_DATA, StoredBody};
+use super::stored::{Place, StoredInteger, StoredJson, StoredRow, StoredText};
 use super::{Bounded, Scope};
 use crate::clock::new_id;
 use crate::error::StateStoreError;

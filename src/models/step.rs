@@ -3,8 +3,9 @@
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::body::Body;
 use super::footprint::Footprint;
-use super::stored::{Body, is_json};
+use super::stored::is_json;
 use super::{AgentState, AppendOptions, Event, NewAgent, NewEvent, Scope, StateTransition};
 use crate::clock::new_id;
 use crate::condition::{ChangeIf, SaveIf};

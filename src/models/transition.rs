@@ -5,10 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::stored::{
-    Body, Place, STATE_AFTER, STATE_BEFORE, StoredBody, StoredId, StoredInteger, StoredJson,
-    StoredRow, StoredText, is_json,
-};
+use super::body::{Body, STATE_AFTER, STATE_BEFORE, StoredBody};
+use super::stored::{Place, StoredId, StoredInteger, StoredJson, StoredRow, StoredText, is_json};
 use super::{Bounded, Scope};
 use crate::clock::new_id;
 use crate::error::StateStoreError;

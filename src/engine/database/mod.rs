@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use super::connection::pool;
-use super::file::{DatabaseFile, FileIdentity};
+use super::file::DatabaseFile;
+use super::file_identity::FileIdentity;
 use super::observer::CommitObservers;
 use super::options::{Durability, OpenMode, StoreOptions};
 use super::readers::Readers;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 
 use super::connections::Connections;
-use crate::engine::file::FileIdentity;
+use crate::engine::file_identity::FileIdentity;
 use crate::engine::runtime::drop_on_blocking_pool;
 
 static PENDING: Mutex<Vec<PendingClose>> = Mutex::new(Vec::new());

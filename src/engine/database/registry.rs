@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::engine::file::FileIdentity;
+use crate::engine::file_identity::FileIdentity;
 use crate::engine::transaction::DatabaseId;
 use crate::error::StateStoreError;
 

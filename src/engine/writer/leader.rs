@@ -1,61 +1,25 @@
 //! The leader: whoever runs the queue's writes now, one group and one commit at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::context::Context;
 use super::group::{Ended, begin_within, in_transaction, part, without_transaction};
 use super::kind::WriteKind;
-use super::queue::WriteQueue;
 use super::request::WriteGroup;
 use super::turn::wait_for_turn;
 use crate::commit_notes::CommitNotes;
-use crate::engine::adaptive::{ArrivalPredictor, LatencyPredictor};
 use crate::engine::blocking::spawn_surely;
 use crate::engine::connection::OwnConnection;
-use crate::engine::file::DatabaseFile;
 use crate::engine::identity::{settle, store_id};
-use crate::engine::observer::CommitObservers;
-use crate::engine::pragma::Role;
 use crate::engine::runtime::catch_panic;
 use crate::engine::transaction::rollback;
-use crate::engine::turnstile::{Pass, Passage, Turnstile};
-use crate::engine::wal::{Checkpointer, free_log_space, wal_pages};
+use crate::engine::turnstile::{Pass, Passage};
+use crate::engine::wal::{free_log_space, wal_pages};
 use crate::error::{ErrorKind, StateStoreError};
-
-/// What every leader of a queue works with.
-pub(super) struct Context {
-    pub(super) queue: WriteQueue,
-    pub(super) file: DatabaseFile,
-    pub(super) role: Role,
-    pub(super) busy_timeout: Duration,
-    pub(super) runtime: Handle,
-    /// Of groups that may run on a caller's thread.
-    pub(super) latency: LatencyPredictor,
-    /// Of other writers at the same time. On one runtime thread each would find the queue without a leader, and commit
-    /// alone, before the next is polled; so one that expects company lets the others queue first.
-    pub(super) company: ArrivalPredictor,
-    /// Of callers who have been answered: that they come back at once with their next write.
-    pub(super) returning: ArrivalPredictor,
-    pub(super) turnstile: Turnstile,
-    pub(super) checkpointer: Arc<Checkpointer>,
-    pub(super) observers: CommitObservers,
-    /// Whether a commit failed whose outcome is unknown, and hasn't been settled since: nothing is written before that.
-    pub(super) is_unsettled: AtomicBool,
-    /// Whether a write found the disk full: the log may hold what is free once it is moved.
-    pub(super) needs_space: AtomicBool,
-    /// Whether the next transaction writes into the log whose it is: the log may have begun again without that.
-    pub(super) marks_log: AtomicBool,
-}
-
-impl Context {
-    /// Returns whether something has to be done first that takes its time.
-    fn has_to_recover(&self) -> bool {
-        self.is_unsettled.load(Ordering::Acquire) || self.needs_space.load(Ordering::Acquire)
-    }
-}
 
 /// The leader. There is at most one; it never awaits.
 pub(super) struct Leader {

@@ -12,6 +12,7 @@
 //! - A bulk write and a caller's closure are never grouped: each has a transaction to itself, on the blocking pool, and is
 //!   rolled back by that. A checkpoint or a migration has none.
 
+mod context;
 mod group;
 mod kind;
 mod leader;
@@ -42,8 +43,9 @@ use super::turnstile::Turnstile;
 use super::wal::Checkpointer;
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
+use context::Context;
 pub(crate) use kind::{WriteKind, WriteSize};
-use leader::{Context, Leader};
+use leader::Leader;
 use queue::WriteQueue;
 use request::{Ticket, TypedRequest};
 

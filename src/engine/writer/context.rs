@@ -1,0 +1,47 @@
+//! What every leader of a queue works with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::queue::WriteQueue;
+use crate::engine::adaptive::{ArrivalPredictor, LatencyPredictor};
+use crate::engine::file::DatabaseFile;
+use crate::engine::observer::CommitObservers;
+use crate::engine::pragma::Role;
+use crate::engine::turnstile::Turnstile;
+use crate::engine::wal::Checkpointer;
+
+/// What a leader takes over from the one before it: nothing of it is a leader's own.
+pub(super) struct Context {
+    pub(super) queue: WriteQueue,
+    pub(super) file: DatabaseFile,
+    pub(super) role: Role,
+    pub(super) busy_timeout: Duration,
+    pub(super) runtime: Handle,
+    /// Of groups that may run on a caller's thread.
+    pub(super) latency: LatencyPredictor,
+    /// Of other writers at the same time. On one runtime thread each would find the queue without a leader, and commit
+    /// alone, before the next is polled; so one that expects company lets the others queue first.
+    pub(super) company: ArrivalPredictor,
+    /// Of callers who have been answered: that they come back at once with their next write.
+    pub(super) returning: ArrivalPredictor,
+    pub(super) turnstile: Turnstile,
+    pub(super) checkpointer: Arc<Checkpointer>,
+    pub(super) observers: CommitObservers,
+    /// Whether a commit failed whose outcome is unknown, and hasn't been settled since: nothing is written before that.
+    pub(super) is_unsettled: AtomicBool,
+    /// Whether a write found the disk full: the log may hold what is free once it is moved.
+    pub(super) needs_space: AtomicBool,
+    /// Whether the next transaction writes into the log whose it is: the log may have begun again without that.
+    pub(super) marks_log: AtomicBool,
+}
+
+impl Context {
+    /// Returns whether something has to be done first that takes its time.
+    pub(super) fn has_to_recover(&self) -> bool {
+        self.is_unsettled.load(Ordering::Acquire) || self.needs_space.load(Ordering::Acquire)
+    }
+}
