@@ -126,7 +126,7 @@ impl StoreOptions {
         self
     }
 
-    /// Operations that may wait to be written; more wait for room, up to the acquire timeout (4096).
+    /// Operations that may wait to be written, a batch counted as one; more wait for room, up to the acquire timeout (4096).
     #[must_use]
     pub fn write_queue(mut self, operations: usize) -> Self {
         self.write_queue = operations;

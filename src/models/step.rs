@@ -112,7 +112,8 @@ impl<'a> Step<'a> {
         self
     }
 
-    /// Adds events in their order, after those that were added before.
+    /// Adds events in their order, after those that were added before; at most [`Limits::bulk_rows`](crate::Limits::bulk_rows)
+    /// (100,000) in one step.
     pub fn events(mut self, events: &'a [Event]) -> Self {
         let events = events.iter().map(|event| (event, AppendOptions::default()));
         self.events.extend(events);
@@ -126,7 +127,8 @@ impl<'a> Step<'a> {
     }
 
     /// Sets the id of the transition (a new one). A step with an id may be taken again, as after an unknown outcome: one
-    /// whose transition is stored already, and says the same, changes nothing more.
+    /// whose transition is stored already, and says the same, changes neither agent nor session once more, and appends only
+    /// events that aren't stored.
     pub fn id(mut self, id: Uuid) -> Self {
         self.id = Some(id);
         self
@@ -216,6 +218,7 @@ impl<'e> NewStep<'e> {
                 NewStepChange::StateData(Body(encoded), condition()?)
             }
         };
+        limits.bulk(step.events.len())?;
         let now = scope.clock.now();
         let events = step.events.iter();
         let events = events.map(|(event, options)| NewEvent::prepare_with(scope, event, *options));

@@ -161,13 +161,15 @@ async fn child_that_writes_until_it_is_killed() {
     let Some(store) = parents_store().await else {
         return;
     };
+    // Its number alone comes again, where a thousand processes are killed.
+    let process = Uuid::now_v7().simple();
     let mut writers = Vec::new();
     for writer in 0..64u32 {
         let store = store.clone();
         writers.push(tokio::spawn(async move {
             for number in 0.. {
                 let kind = (writer + number) % 6;
-                let id = format!("{kind}-{}-{writer}-{number}", std::process::id());
+                let id = format!("{kind}-{process}-{writer}-{number}");
                 write(&store, kind, id.clone()).await.unwrap();
                 // Only what was acknowledged is told.
                 let mut out = std::io::stdout().lock();

@@ -11,10 +11,10 @@ use descartes_state::diesel::SqliteConnection;
 use descartes_state::diesel::connection::{
     Instrumentation, InstrumentationEvent, SimpleConnection, set_default_instrumentation,
 };
-use descartes_state::{Event, SqliteStateStore, StateStoreError, TransitionDraft};
+use descartes_state::{Event, SqliteStateStore, StateStoreError, Step, TransitionDraft};
 use descartes_state_testing::{
-    agent, assert_intact, connect, count, lines, numbered_event, numbered_task, open,
-    polled_at_most, quick, soon,
+    HeldWriter, agent, assert_intact, connect, count, lines, numbered_event, numbered_task, open,
+    poll_once, polled_at_most, quick, soon,
 };
 
 /// Whether the full-text index holds exactly the words of the rows.
@@ -36,9 +36,24 @@ async fn no_writer_goes_ahead(budget: Duration) {
         .map(|writer| {
             let store = store.clone();
             tokio::spawn(async move {
-                let draft = TransitionDraft::new(format!("{writer}"), "{}", "{}");
+                let name = format!("{writer}");
+                let draft = TransitionDraft::new(&*name, "{}", "{}");
+                let state = agent(&name);
                 for _ in 0..WRITES {
-                    store.transitions().record(&draft).await.unwrap();
+                    // Each is one transition, whatever else it is.
+                    match writer % 3 {
+                        0 => store.transitions().record(&draft).await.map(drop).unwrap(),
+                        1 => {
+                            let step = Step::to(&state);
+                            store.agents().step(&step).await.map(drop).unwrap();
+                        }
+                        _ => {
+                            let mut batch = store.batch();
+                            batch.agents().save(&state).unwrap();
+                            batch.transitions().record(&draft).unwrap();
+                            batch.commit().await.map(drop).unwrap();
+                        }
+                    }
                 }
             })
         })
@@ -75,9 +90,14 @@ async fn no_writer_goes_far_ahead_of_another_on_the_blocking_pool() {
 static WRITING: Mutex<usize> = Mutex::new(0);
 const NAME: &str = "conflicts";
 
+/// Transactions that were committed in files of another name.
+static COMMITS: Mutex<usize> = Mutex::new(0);
+const SHARED: &str = "shared";
+
 #[derive(Default)]
 struct WriterCounter {
     is_counted: bool,
+    counts_commits: bool,
     has_begun: bool,
 }
 
@@ -86,6 +106,12 @@ impl Instrumentation for WriterCounter {
         match event {
             InstrumentationEvent::StartEstablishConnection { url, .. } => {
                 self.is_counted = url.contains(NAME);
+                self.counts_commits = url.contains(SHARED);
+            }
+            InstrumentationEvent::CommitTransaction { depth, .. }
+                if self.counts_commits && depth.get() == 1 =>
+            {
+                *COMMITS.lock().unwrap() += 1;
             }
             InstrumentationEvent::BeginTransaction { .. } if self.is_counted && !self.has_begun => {
                 self.has_begun = true;
@@ -179,6 +205,42 @@ impl Dice {
     }
 }
 
+/// Commits batches of so many appends each, which wait for the lane together; returns in how many transactions.
+async fn commits_of(batches: u128, appends: u128) -> usize {
+    set_default_instrumentation(|| Some(Box::new(WriterCounter::default()))).unwrap();
+    let directory = tempfile::Builder::new().prefix(SHARED).tempdir().unwrap();
+    let store = descartes_state_testing::open_in(&directory, quick()).await;
+    let held = HeldWriter::new(&store).await;
+    let mut waiting = Vec::new();
+    for first in (0..batches).map(|number| number * appends) {
+        let mut events = store.batch();
+        for event in batch(first, appends, "session") {
+            events.events().append(&event).unwrap();
+        }
+        let mut commit = Box::pin(events.commit());
+        assert!(poll_once(commit.as_mut()).is_pending());
+        waiting.push(commit);
+    }
+    *COMMITS.lock().unwrap() = 0;
+    held.release().await;
+    for commit in waiting {
+        soon(commit).await.unwrap();
+    }
+    let stored = count(&mut connect(store.path()), "events");
+    assert_eq!(u128::try_from(stored).unwrap(), batches * appends);
+    let commits = *COMMITS.lock().unwrap();
+    // The one that held the lane.
+    commits - 1
+}
+
+#[tokio::test]
+async fn small_batches_share_a_commit_up_to_256_operations_and_large_ones_have_their_own() {
+    assert_eq!(commits_of(85, 3).await, 1);
+    assert_eq!(commits_of(86, 3).await, 2);
+    assert_eq!(commits_of(16, 32).await, 2);
+    assert_eq!(commits_of(5, 33).await, 5);
+}
+
 type Call = Pin<Box<dyn Future<Output = Result<(), StateStoreError>> + Send>>;
 
 /// One write whose rows can be told by the number; all of them, or none.
@@ -196,12 +258,23 @@ fn call(store: SqliteStateStore, kind: u64, id: u128) -> Call {
                 .append_all(&batch(id, 10, &name))
                 .await
                 .map(drop),
-            _ => {
+            3 => {
                 let both = store.transact(move |tx| {
                     tx.agents().save(&agent(&name))?;
                     tx.events().append(&batch(id, 1, &name)[0]).map(drop)
                 });
                 both.await
+            }
+            4 => {
+                let (state, event) = (agent(&name), batch(id, 1, &name).remove(0));
+                let step = Step::to(&state).event(&event);
+                store.agents().step(&step).await.map(drop)
+            }
+            _ => {
+                let mut both = store.batch();
+                both.agents().save(&agent(&name))?;
+                both.events().append(&batch(id, 1, &name)[0])?;
+                both.commit().await.map(drop)
             }
         }
     })
@@ -218,7 +291,7 @@ async fn drop_at_random(store: &SqliteStateStore, seed: u64) -> Vec<(String, Fat
                 let mut dice = Dice(seed * 64 + writer);
                 let mut fates = Vec::new();
                 for number in 0..25 {
-                    let kind = dice.roll(4);
+                    let kind = dice.roll(6);
                     let polls = usize::try_from(dice.roll(6)).unwrap();
                     let id = u128::from((writer * 100 + number + 1) * 100);
                     let call = call(store.clone(), kind, id);

@@ -6,4 +6,5 @@
 )]
 
 mod damage;
+mod recent;
 mod words;

@@ -202,6 +202,22 @@ impl Database {
         writer.submit(operation, kind, submitter, work).await
     }
 
+    /// Puts work into the queue that has no transaction, or one of its own on another connection.
+    async fn submit_outside_transaction<T, F>(
+        self: &Arc<Self>,
+        operation: &'static str,
+        work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>
+            + Send
+            + 'static,
+    {
+        let (kind, size) = (WriteKind::OutsideTransaction, WriteSize::SMALL);
+        self.submit(operation, kind, size, work).await
+    }
+
     /// Runs blocking work on the runtime's blocking pool; the database stays open until it is done.
     pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
@@ -300,13 +316,7 @@ impl Database {
             }
             Ok(revert)
         };
-        self.submit(
-            operation,
-            WriteKind::OutsideTransaction,
-            WriteSize::SMALL,
-            work,
-        )
-        .await
+        self.submit_outside_transaction(operation, work).await
     }
 
     /// Works on the search index, beside no write of this process.
@@ -325,13 +335,7 @@ impl Database {
                 SearchIndexTask::Check => search_index::check(file, timeout, database.observers),
             }
         };
-        self.submit(
-            operation,
-            WriteKind::OutsideTransaction,
-            WriteSize::SMALL,
-            work,
-        )
-        .await
+        self.submit_outside_transaction(operation, work).await
     }
 
     /// Moves the log into the file, and closes every connection, unless a store has opened the file again. May be called
@@ -363,13 +367,7 @@ impl Database {
             let checkpoint = |connection: &mut SqliteConnection, _: &mut CommitNotes| {
                 wal::move_before_closing(connection)
             };
-            self.submit(
-                "close",
-                WriteKind::OutsideTransaction,
-                WriteSize::SMALL,
-                checkpoint,
-            )
-            .await
+            self.submit_outside_transaction("close", checkpoint).await
         } else {
             Ok(())
         };

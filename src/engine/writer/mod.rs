@@ -108,7 +108,7 @@ impl Writer {
             + 'static,
     {
         let Context { queue, company, .. } = &*self.context;
-        let room = queue.room(submitter.size, &self.timeout).await?;
+        let room = queue.room(submitter.size.bytes, &self.timeout).await?;
         let ticket = Arc::<Ticket>::default();
         let (reply, mut answer) = oneshot::channel();
         let withdrawal = Withdrawal {

@@ -63,19 +63,19 @@ impl WriteQueue {
         }
     }
 
-    /// Returns a place in the queue for a request of this size; waits while it is full.
+    /// Returns a place in the queue for a request of so many bytes; waits while it is full.
     pub(super) async fn room(
         &self,
-        size: WriteSize,
+        bytes: usize,
         timeout: &AcquireTimeout,
     ) -> Result<Room, StateStoreError> {
-        if let Some(room) = self.rooms.try_take(size)? {
+        if let Some(room) = self.rooms.try_take(bytes)? {
             return Ok(room);
         }
         let waiting = self.rooms.wait_for();
         // What is withdrawn from now on is swept at once.
         self.sweep();
-        waiting.take(size, timeout).await
+        waiting.take(bytes, timeout).await
     }
 
     /// Adds a request; returns whether the queue lacks a leader.

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-use super::kind::WriteSize;
 use crate::engine::runtime::AcquireTimeout;
 use crate::error::StateStoreError;
 
 pub(super) struct Rooms {
-    operations: Bound,
+    requests: Bound,
     /// Counted in units of [`UNIT`].
     bytes: Bound,
     /// How many wait for room.
@@ -19,7 +18,7 @@ pub(super) struct Rooms {
 
 /// A request's place in the queue, until it is answered.
 pub(super) struct Room {
-    _operations: OwnedSemaphorePermit,
+    _request: OwnedSemaphorePermit,
     _bytes: OwnedSemaphorePermit,
 }
 
@@ -29,24 +28,24 @@ const UNIT: usize = 1024;
 impl Rooms {
     pub(super) fn new(operations: usize, bytes: usize) -> Self {
         Self {
-            operations: Bound::new(operations, 1, "operations"),
+            requests: Bound::new(operations, 1, "operations"),
             bytes: Bound::new(bytes, UNIT, "bytes"),
             waiting: AtomicUsize::new(0),
         }
     }
 
-    /// Takes room for a request of this size, if there is some. A request that is larger than all the room there is takes
+    /// Takes room for a request of so many bytes, if there is some. A request that is larger than all the room there is takes
     /// all of it.
     ///
     /// # Errors
     /// `Closed`.
-    pub(super) fn try_take(&self, size: WriteSize) -> Result<Option<Room>, StateStoreError> {
-        let Some(operations) = self.operations.try_take(size.operations)? else {
+    pub(super) fn try_take(&self, bytes: usize) -> Result<Option<Room>, StateStoreError> {
+        let Some(request) = self.requests.try_take(1)? else {
             return Ok(None);
         };
-        let bytes = self.bytes.try_take(size.bytes)?;
+        let bytes = self.bytes.try_take(bytes)?;
         Ok(bytes.map(|bytes| Room {
-            _operations: operations,
+            _request: request,
             _bytes: bytes,
         }))
     }
@@ -67,18 +66,18 @@ impl Rooms {
 pub(super) struct Waiting<'r>(&'r Rooms);
 
 impl Waiting<'_> {
-    /// Takes room for a request of this size as soon as there is some, and waits for it as long as a call may.
+    /// Takes room for a request of so many bytes as soon as there is some, and waits for it as long as a call may.
     ///
     /// # Errors
     /// `QueueFull`, `Closed`.
     pub(super) async fn take(
         self,
-        size: WriteSize,
+        bytes: usize,
         timeout: &AcquireTimeout,
     ) -> Result<Room, StateStoreError> {
         Ok(Room {
-            _operations: self.0.operations.take(size.operations, timeout).await?,
-            _bytes: self.0.bytes.take(size.bytes, timeout).await?,
+            _request: self.0.requests.take(1, timeout).await?,
+            _bytes: self.0.bytes.take(bytes, timeout).await?,
         })
     }
 }

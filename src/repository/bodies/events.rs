@@ -176,7 +176,16 @@ impl<'t> EventTable<'t> {
         };
         let (scope, budget) = (self.scope, self.budget);
         search::in_snapshot(self.connection, |connection| {
-            Hits::new(connection, scope, budget, filter, &wanted, bounds).load()
+            let hits = Hits {
+                connection,
+                scope,
+                budget,
+                filter,
+                wanted: &wanted,
+                bounds,
+                found: Vec::new(),
+            };
+            hits.load()
         })
     }
 

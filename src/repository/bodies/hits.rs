@@ -52,35 +52,16 @@ type Stretch = (i64, i64);
 
 /// A search under way, in one snapshot.
 pub(super) struct Hits<'h> {
-    connection: &'h mut Connection,
-    scope: &'h Scope,
-    budget: Option<&'h ReadBudget>,
-    filter: &'h EventFilter,
-    wanted: &'h Wanted,
-    bounds: SequenceBounds,
-    found: Vec<EventRecord>,
+    pub(super) connection: &'h mut Connection,
+    pub(super) scope: &'h Scope,
+    pub(super) budget: Option<&'h ReadBudget>,
+    pub(super) filter: &'h EventFilter,
+    pub(super) wanted: &'h Wanted,
+    pub(super) bounds: SequenceBounds,
+    pub(super) found: Vec<EventRecord>,
 }
 
-impl<'h> Hits<'h> {
-    pub(super) fn new(
-        connection: &'h mut Connection,
-        scope: &'h Scope,
-        budget: Option<&'h ReadBudget>,
-        filter: &'h EventFilter,
-        wanted: &'h Wanted,
-        bounds: SequenceBounds,
-    ) -> Self {
-        Self {
-            connection,
-            scope,
-            budget,
-            filter,
-            wanted,
-            bounds,
-            found: Vec::new(),
-        }
-    }
-
+impl Hits<'_> {
     /// Returns the rows of the page, and one more where there is one.
     pub(super) fn load(mut self) -> Result<Vec<EventRecord>, StateStoreError> {
         let indexed = search::last_indexed(self.connection)?;
@@ -156,6 +137,9 @@ impl<'h> Hits<'h> {
         // One at a time: a row may be large.
         for row in rows.load_iter::<(i64, String), DefaultLoadingMode>(self.connection)? {
             let (seq, words) = row?;
+            if let Some(budget) = self.budget {
+                budget.spend(words.len())?;
+            }
             if recent.look_at(seq, words)? {
                 break;
             }

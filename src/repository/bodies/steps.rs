@@ -45,9 +45,7 @@ impl AgentTable<'_> {
         // First: it copies the state that the row has until now.
         let transition = self.record(step, current)?;
         let revision = self.change(step, current)?;
-        let mut events = EventTable::new(self.context());
-        let events = step.events.iter().map(|event| events.put(event));
-        let events = events.collect::<Result<_, _>>()?;
+        let events = EventTable::new(self.context()).put_all(&step.events)?;
         let session = match &step.session_id {
             Some(id) => Some(SessionTable::new(self.context()).touch(id, ChangeIf::Any)?),
             None => None,
@@ -69,9 +67,7 @@ impl AgentTable<'_> {
         let current = self.current(&step.agent_id)?;
         let subject = self.subject(&step.agent_id);
         let current = current.ok_or_else(|| subject.not_found())?;
-        let mut events = EventTable::new(self.context());
-        let events = step.events.iter().map(|event| events.put(event));
-        let events = events.collect::<Result<_, _>>()?;
+        let events = EventTable::new(self.context()).put_all(&step.events)?;
         let session = match &step.session_id {
             Some(id) => SessionTable::new(self.context()).revision(id)?,
             None => None,
@@ -121,43 +117,45 @@ impl AgentTable<'_> {
         let new = &step.transition;
         let has_state = current.is_some_and(|current| !current.is_deleted);
         let namespace = self.scope.namespace.as_str();
-        let columns = (
-            transition::namespace,
-            transition::id,
-            transition::agent_id,
-            transition::state_before,
-            transition::state_before_codec,
-            transition::state_after,
-            transition::state_after_codec,
-            transition::reason,
-            transition::timestamp,
-            transition::metadata,
-            transition::recorded_at,
-        );
-        let row = || {
-            agent::table
-                .filter(agent::namespace.eq(namespace))
-                .filter(agent::agent_id.eq(&step.agent_id))
-        };
-        match step.state_after() {
-            Some(after) if has_state => {
-                let copy = row()
+        /// Copies what the row holds; `$after` and `$codec` are the state after.
+        macro_rules! copy {
+            ($after:expr, $codec:expr) => {{
+                let copy = agent::table
+                    .filter(agent::namespace.eq(namespace))
+                    .filter(agent::agent_id.eq(&step.agent_id))
                     .select((
                         agent::namespace,
                         (&new.id).into_sql::<Text>(),
                         agent::agent_id,
                         agent::state_data,
                         agent::state_data_codec,
-                        after.as_expression(),
-                        after.codec().into_sql::<BigInt>(),
+                        $after,
+                        $codec,
                         (&new.reason).into_sql::<Nullable<Text>>(),
                         new.timestamp.into_sql::<BigInt>(),
                         (&new.metadata).into_sql::<Nullable<Text>>(),
                         new.recorded_at.into_sql::<BigInt>(),
                     ))
                     .insert_into(transition::table)
-                    .into_columns(columns);
+                    .into_columns((
+                        transition::namespace,
+                        transition::id,
+                        transition::agent_id,
+                        transition::state_before,
+                        transition::state_before_codec,
+                        transition::state_after,
+                        transition::state_after_codec,
+                        transition::reason,
+                        transition::timestamp,
+                        transition::metadata,
+                        transition::recorded_at,
+                    ));
                 prepared!(copy).write(self.connection)?;
+            }};
+        }
+        match step.state_after() {
+            Some(after) if has_state => {
+                copy!(after.as_expression(), after.codec().into_sql::<BigInt>());
             }
             Some(after) => {
                 let insert = diesel::insert_into(transition::table).values((
@@ -174,25 +172,7 @@ impl AgentTable<'_> {
                 ));
                 prepared!(insert).write(self.connection)?;
             }
-            None => {
-                let copy = row()
-                    .select((
-                        agent::namespace,
-                        (&new.id).into_sql::<Text>(),
-                        agent::agent_id,
-                        agent::state_data,
-                        agent::state_data_codec,
-                        agent::state_data,
-                        agent::state_data_codec,
-                        (&new.reason).into_sql::<Nullable<Text>>(),
-                        new.timestamp.into_sql::<BigInt>(),
-                        (&new.metadata).into_sql::<Nullable<Text>>(),
-                        new.recorded_at.into_sql::<BigInt>(),
-                    ))
-                    .insert_into(transition::table)
-                    .into_columns(columns);
-                prepared!(copy).write(self.connection)?;
-            }
+            None => copy!(agent::state_data, agent::state_data_codec),
         }
         let seq: i64 = diesel::select(last_insert_rowid()).get_result(self.connection)?;
         Ok(seq.into())

@@ -16,6 +16,16 @@ use crate::repository::{
 };
 use crate::store::core::StoreCore;
 
+/// What kind of write it is in a batch. What is checked within the transaction may be large.
+macro_rules! kind {
+    ($kind:ident after $check:ident) => {
+        crate::engine::WriteKind::Bulk
+    };
+    ($kind:ident) => {
+        crate::engine::WriteKind::$kind
+    };
+}
+
 /// Makes the part of a batch that an aggregate has. What an entry of the list has is said in `repository/methods.rs`.
 macro_rules! batch {
     (
@@ -64,12 +74,8 @@ macro_rules! batch {
                     };
                     let operation = concat!(stringify!($noun), ".", stringify!($write));
                     let size = $crate::store::core::size_of_write(&prepared);
-                    let kind = $crate::engine::WriteKind::$kind.of_size(size);
-                    $(
-                        let $checked = $checked.to_owned();
-                        // What is checked may be large.
-                        let kind = { let _shared = kind; $crate::engine::WriteKind::Bulk };
-                    )?
+                    let kind = kind!($kind $(after $check)?).of_size(size);
+                    $( let $checked = $checked.to_owned(); )?
                     let prepared = $crate::models::Footprint::held(prepared);
                     self.operations.push((operation, scope), kind, size, move |backend| {
                         $(

@@ -25,8 +25,8 @@ use crate::repository;
 /// [`commit`](Self::commit): a batch that is dropped instead leaves nothing behind. Operations see what those before them
 /// wrote.
 ///
-/// A batch of up to 32 rows and 256 KiB shares its commit with other callers' writes, like any single write; a larger one has
-/// a transaction of its own, on the blocking pool. It owns its data, and can be built in one place and committed in another.
+/// A batch of up to 32 rows and 256 KiB shares its commit with other callers' writes, like any single write; a larger one, and
+/// one with a purge or a restore in it, has a transaction of its own, on the blocking pool. The most is 10,000 rows. It owns its data, and can be built in one place and committed in another.
 ///
 /// ```
 /// use descartes_state::{ChangeIf, Session, SessionStatus};

@@ -1,11 +1,14 @@
 //! Batches: all six aggregates, all or nothing, in one commit.
 
+use descartes_state::diesel::{RunQueryDsl, sql_query};
 use descartes_state::error::ErrorKind;
 use descartes_state::{
     ChangeIf, EventFilter, SaveIf, Session, SessionStatus, SnapshotOptions, SqliteStateStore,
     StateStoreError, TaskStatus, TransitionDraft,
 };
-use descartes_state_testing::{TestResult, agent, numbered_event, numbered_task};
+use descartes_state_testing::{
+    TestResult, agent, connect_to_tamper, numbered_event, numbered_task,
+};
 
 const ANY: ChangeIf = ChangeIf::Any;
 
@@ -210,5 +213,18 @@ async fn a_restore_in_a_batch_checks_the_snapshot_as_alone() -> TestResult {
     batch.commit().await?;
     let record = store.agents().get("a").await?.ok_or("gone")?;
     assert_eq!(record.state.status, agent("a").status);
+
+    sql_query("UPDATE state_snapshots SET metadata = '{'")
+        .execute(&mut connect_to_tamper(store.path())?)?;
+    let mut batch = store.batch();
+    batch.agents().set_status("a", "broken", ANY)?;
+    batch.snapshots().restore(&id, ANY)?;
+    let refused = batch.commit().await;
+    assert!(
+        matches!(&refused, Err(StateStoreError::InBatch { place: 1, cause, .. }) if cause.kind() == ErrorKind::Corrupt),
+        "{refused:?}"
+    );
+    let after = store.agents().get("a").await?.ok_or("gone")?;
+    assert_eq!(after, record);
     Ok(())
 }

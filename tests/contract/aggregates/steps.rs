@@ -296,5 +296,20 @@ async fn what_a_step_holds_is_checked_before_anything_waits() -> TestResult {
     let refused = batch.agents().step(&Step::to_state_data("a", &long));
     assert!(matches!(refused, Err(StateStoreError::TooLarge { .. })));
     assert!(batch.is_empty());
+
+    let few = StoreOptions::default().limits(Limits::default().bulk_rows(2));
+    let store = SqliteStateStore::temporary_with(few).await?;
+    let events = [1, 2, 3].map(|number| numbered_event(number, "many"));
+    let state = agent("a");
+    let refused = store.agents().step(&Step::to(&state).events(&events)).await;
+    assert!(
+        matches!(refused, Err(StateStoreError::TooLarge { unit: "rows", .. })),
+        "{refused:?}"
+    );
+    assert!(store.agents().get("a").await?.is_none());
+    store
+        .agents()
+        .step(&Step::to(&state).events(&events[..2]))
+        .await?;
     Ok(())
 }
