@@ -24,15 +24,12 @@ pub(crate) enum Indexing {
     Untouched,
     /// Every event.
     Whole,
-    /// Every event but the newest, which our store indexes by blocks, and looks through itself until then.
-    BehindByLessThan(i64),
 }
 
 impl Indexing {
     pub(crate) fn of(contestant: &str, workload: &Workload) -> Self {
-        if contestant.starts_with("descartes-state") {
-            Self::BehindByLessThan(256)
-        } else if workload.action.indexes() {
+        // Our store indexes every event.
+        if contestant.starts_with("descartes-state") || workload.action.indexes() {
             Self::Whole
         } else {
             Self::Untouched
@@ -71,9 +68,6 @@ pub(crate) fn check(
         indexed_events: match indexing {
             Indexing::Untouched => before.indexed_events,
             Indexing::Whole => events,
-            Indexing::BehindByLessThan(most) => {
-                after.indexed_events.clamp(events - most + 1, events)
-            }
         },
         task_revisions: before.task_revisions + grown(acknowledged.tasks),
     };
