@@ -243,10 +243,10 @@ pub enum StateStoreError {
     },
     /// An operation of a batch failed: nothing of the batch was kept. [`kind`](Self::kind) is the cause's.
     #[error(
-        "operation {place} of the batch, {operation}, failed, and nothing of it was written: {cause}"
+        "operation {} of the batch, {operation}, failed, and nothing of it was written: {cause}", place + 1
     )]
     InBatch {
-        /// Which operation, in the order of their adding, from 0.
+        /// Which operation, in the order of their adding, from 0; the text counts from 1.
         place: usize,
         /// What it is, such as `agents.save`.
         operation: &'static str,

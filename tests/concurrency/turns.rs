@@ -52,6 +52,29 @@ impl Writing {
         assert!(sent.unwrap().success());
     }
 
+    /// Stops it, and returns once none of its threads runs: one that is in a system call first ends that, and may come out of it
+    /// with a lock.
+    async fn stop(&self) {
+        self.signal("-STOP");
+        until("it has stopped", || self.has_stopped()).await;
+    }
+
+    #[cfg(target_os = "linux")]
+    fn has_stopped(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
+        threads.flatten().all(|thread| {
+            // A thread that is gone runs no more.
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_none_or(|(_, rest)| rest.starts_with('T'))
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn has_stopped(&self) -> bool {
+        true
+    }
+
     fn end(mut self) {
         drop(self.0.stdin.take());
         assert!(self.0.wait().unwrap().success());
@@ -233,7 +256,7 @@ async fn a_process_that_is_stopped_between_its_writes_stops_nobody() {
     let (stopped, _) = writing.split_first().unwrap();
     let mut stops = 0;
     while stops < 10 {
-        stopped.signal("-STOP");
+        stopped.stop().await;
         // One that was stopped inside its transaction has SQLite's lock, and that is another matter.
         let begun = {
             connection

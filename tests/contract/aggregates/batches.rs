@@ -77,7 +77,11 @@ async fn a_batch_that_fails_says_which_operation_and_leaves_nothing() -> TestRes
     assert!(matches!(**cause, StateStoreError::NotFound { .. }));
     let error = failed.err().ok_or("it failed")?;
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.to_string().contains("\"missing\""), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("operation 3 of the batch") && text.contains("\"missing\""),
+        "{text}"
+    );
     assert!(store.list_agents().await?.is_empty());
     assert_eq!(store.events().count(&EventFilter::default()).await?, 0);
     Ok(())
