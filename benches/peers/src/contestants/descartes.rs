@@ -170,14 +170,14 @@ impl Contestant for Descartes {
                 Ok(store.events().append_all(&events).await?.len())
             }
             Operation::Load(place) => {
-                let found = store.agents().state(&native.agents[place].agent_id).await?;
+                let found = store.agents().get(&native.agents[place].agent_id).await?;
                 Ok(usize::from(black_box(found).is_some()))
             }
             Operation::List(page) => {
                 let cursor = native.cursors.get(page).context("no such page")?;
                 let page = store
                     .agents()
-                    .states(&AgentFilter::default(), &page_after(cursor.as_ref()))
+                    .list(&AgentFilter::default(), &page_after(cursor.as_ref()))
                     .await?;
                 Ok(black_box(page.items).len())
             }
