@@ -13,6 +13,7 @@ pub(crate) struct ReadBudget {
     spent: Cell<usize>,
     rows: Cell<usize>,
     is_exceeded: Cell<bool>,
+    is_index_behind: Cell<bool>,
 }
 
 impl ReadBudget {
@@ -22,6 +23,7 @@ impl ReadBudget {
             spent: Cell::new(0),
             rows: Cell::new(0),
             is_exceeded: Cell::new(false),
+            is_index_behind: Cell::new(false),
         }
     }
 
@@ -54,6 +56,15 @@ impl ReadBudget {
             Some(_) => Err(self.stop()),
             None => Ok(()),
         }
+    }
+
+    /// Takes note that a search looked itself through more rows than usually wait to be indexed.
+    pub(crate) fn miss_index(&self) {
+        self.is_index_behind.set(true);
+    }
+
+    pub(crate) fn is_index_behind(&self) -> bool {
+        self.is_index_behind.get()
     }
 
     /// Returns how many rows were read.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-/// How long a job waits for a thread of the pool.
+/// How long a job waits for a thread of the pool; the moment after which a function is called.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long the thread that watches stays without anything to watch.
 const IDLE: Duration = Duration::from_secs(10);
@@ -53,14 +53,24 @@ pub(super) fn spawn_surely(runtime: &Handle, job: impl FnOnce() + Send + 'static
     drop(runtime.spawn_blocking(move || in_pool.run()));
     watch(Watched {
         slot,
-        runtime: runtime.clone(),
+        runtime: Some(runtime.clone()),
+        since: Instant::now(),
+    });
+}
+
+/// Calls a function after a moment, on the thread that watches: it must not block.
+pub(super) fn call_after_a_moment(call: impl FnOnce() + Send + 'static) {
+    watch(Watched {
+        slot: Slot(Arc::new(Mutex::new(Some(Box::new(call))))),
+        runtime: None,
         since: Instant::now(),
     });
 }
 
 struct Watched {
     slot: Slot,
-    runtime: Handle,
+    /// Where it gets a thread of its own; `None` is the thread that watches.
+    runtime: Option<Handle>,
     since: Instant,
 }
 
@@ -125,6 +135,9 @@ fn run_unless_begun(watched: Watched) {
     let Watched { slot, runtime, .. } = watched;
     let Some(job) = slot.take() else {
         return;
+    };
+    let Some(runtime) = runtime else {
+        return job();
     };
     let spawned = thread::Builder::new()
         .name("state-store".into())

@@ -11,13 +11,13 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 
 use super::database::{self, Database, SearchIndexTask};
-use super::observer::CommitObservers;
+use super::event_indexer::EventIndexer;
 use super::options::{OpenMode, StoreOptions};
 use super::read_extent::ReadExtent;
 use super::runtime::{count_work, on_blocking_pool, yield_if_due};
 use super::schema::Schema;
 use super::transaction::refuse_reentry;
-use super::writer::{WriteKind, WriteSize};
+use super::writer::{OpenDatabase, WriteKind, WriteSize};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use crate::migrations::Revert;
@@ -43,10 +43,10 @@ impl Handle {
     pub(crate) async fn open(
         path: PathBuf,
         options: StoreOptions,
-        observers: CommitObservers,
+        indexer: &'static dyn EventIndexer,
     ) -> Result<Self, StateStoreError> {
         Self::open_on_blocking_pool(options, move |options, runtime| {
-            database::open(&path, options, runtime, observers, None)
+            database::open(&path, options, runtime, indexer, None)
         })
         .await
     }
@@ -54,12 +54,12 @@ impl Handle {
     /// Opens a file in a private directory that goes with the store.
     pub(crate) async fn temporary(
         options: StoreOptions,
-        observers: CommitObservers,
+        indexer: &'static dyn EventIndexer,
     ) -> Result<Self, StateStoreError> {
         Self::open_on_blocking_pool(options, move |options, runtime| {
             let directory = temporary_directory()?;
             let path = directory.path().join("state.db");
-            database::open(&path, options, runtime, observers, Some(directory))
+            database::open(&path, options, runtime, indexer, Some(directory))
         })
         .await
     }
@@ -148,6 +148,7 @@ impl Handle {
             count_work(ran.took);
             let is_busy = matches!(ran.result, Err(StateStoreError::Busy { .. }));
             if !ran.is_stopped && !is_busy {
+                self.ask_for_index(ran.is_index_behind);
                 return self.database.explain(operation, ran.result).await;
             }
             // This thread may not wait for the lock, or for so large a read; one of the blocking pool may.
@@ -155,9 +156,21 @@ impl Handle {
         }
         let result = self
             .database
-            .blocking(move |_| reader.run(true, extent, &mut work).result)
+            .blocking(move |_| {
+                let ran = reader.run(true, extent, &mut work);
+                Ok((ran.result?, ran.is_index_behind))
+            })
             .await;
-        self.database.explain(operation, result).await
+        let (value, is_index_behind) = self.database.explain(operation, result).await?;
+        self.ask_for_index(is_index_behind);
+        Ok(value)
+    }
+
+    /// Has the events indexed that wait, where a search found many: another program may have stopped before it did so.
+    fn ask_for_index(&self, is_behind: bool) {
+        if is_behind && !self.is_read_only() {
+            Arc::clone(&self.database).index_soon();
+        }
     }
 
     /// Runs a caller's closure in a read transaction: one snapshot.

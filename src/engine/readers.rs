@@ -49,6 +49,8 @@ pub(super) struct Ran<T> {
     pub(super) took: Duration,
     /// Whether it stopped because it was too much for the caller's thread.
     pub(super) is_stopped: bool,
+    /// Whether it found that more events wait to be indexed than usual.
+    pub(super) is_index_behind: bool,
 }
 
 struct Idle {
@@ -230,6 +232,7 @@ impl Reader {
             result,
             took,
             is_stopped,
+            is_index_behind: budget.is_index_behind(),
         }
     }
 

@@ -6,11 +6,10 @@ use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 
 use super::connection::connect;
+use super::event_indexer::EventIndexer;
 use super::file::{Access, DatabaseFile};
 use super::identity::mark_log;
-use super::observer::CommitObservers;
 use super::schema;
-use crate::commit_notes::{Appended, CommitNotes};
 use crate::error::{DatabaseFailure, StateStoreError};
 use crate::migrations;
 
@@ -58,12 +57,12 @@ pub(super) fn rebuild(file: &DatabaseFile, busy_timeout: Duration) -> Result<(),
 pub(super) fn check(
     file: &DatabaseFile,
     busy_timeout: Duration,
-    observers: CommitObservers,
+    indexer: &'static dyn EventIndexer,
 ) -> Result<(), StateStoreError> {
     let mut connection = connect(file, Access::ReadWrite, busy_timeout)?;
     let mut found = Ok(());
     let undone = connection.immediate_transaction(|connection| {
-        found = check_within(connection, observers);
+        found = check_within(connection, indexer);
         Err::<(), _>(diesel::result::Error::RollbackTransaction)
     });
     match undone {
@@ -74,19 +73,10 @@ pub(super) fn check(
 
 fn check_within(
     connection: &mut SqliteConnection,
-    observers: CommitObservers,
+    indexer: &'static dyn EventIndexer,
 ) -> Result<(), StateStoreError> {
-    // Rows of another program's are indexed at the next commit: they are no damage.
-    let notes = CommitNotes {
-        appended: Appended {
-            events: 1,
-            bytes: 0,
-        },
-        ..CommitNotes::default()
-    };
-    for observer in observers {
-        observer.before_commit(connection, &notes)?;
-    }
+    // What waits to be indexed is no damage.
+    while indexer.index_block(connection)? {}
     if !schema::has_trigger(connection, TRIGGER)? {
         return Err(StateStoreError::SearchIndexDamaged {
             cause: format!("the trigger {TRIGGER} is missing").into(),

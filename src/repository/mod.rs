@@ -28,7 +28,7 @@ pub(crate) use sessions::session_methods;
 pub use sessions::{SessionReader, SessionRepository};
 pub(crate) use snapshots::snapshot_methods;
 pub use snapshots::{SnapshotReader, SnapshotRepository};
-pub(crate) use sqlite::{Words, has_events_above, index_waiting_events};
+pub(crate) use sqlite::{Words, events_above, index_block};
 pub(crate) use tasks::task_methods;
 pub use tasks::{TaskReader, TaskRepository};
 pub use transaction::{ReadTransaction, Transaction};

@@ -9,8 +9,8 @@ mod contract;
 mod core;
 mod events;
 mod handle;
+mod indexer;
 mod migrations;
-mod observers;
 mod sessions;
 mod snapshots;
 mod tasks;
@@ -43,7 +43,7 @@ use crate::limits::Limits;
 use crate::models::Scope;
 use crate::namespace::Namespace;
 use crate::repository::{ReadTransaction, Transaction};
-use observers::OBSERVERS;
+use indexer::INDEXER;
 
 /// A state store in one SQLite file.
 ///
@@ -118,7 +118,7 @@ impl SqliteStateStore {
     ) -> Result<Self, StateStoreError> {
         let path: PathBuf = path.as_ref().to_owned();
         let scope = scope(&options);
-        let handle = Handle::open(path, options, OBSERVERS)
+        let handle = Handle::open(path, options, &INDEXER)
             .instrument(operation_span("open"))
             .await?;
         Ok(Self::on(handle, scope))
@@ -139,7 +139,7 @@ impl SqliteStateStore {
     /// As [`temporary`](Self::temporary), and `InvalidInput` for options that can't be.
     pub async fn temporary_with(options: StoreOptions) -> Result<Self, StateStoreError> {
         let scope = scope(&options);
-        let handle = Handle::temporary(options, OBSERVERS)
+        let handle = Handle::temporary(options, &INDEXER)
             .instrument(operation_span("open"))
             .await?;
         let store = Self::on(handle, scope);

@@ -205,10 +205,7 @@ fn contents(connection: &mut SqliteConnection, prefix: &str) -> Vec<String> {
             "state_snapshots",
             "agent_id, status, coalesce(description, '-'), coalesce(expires_at, 0), revision",
         ),
-        (
-            "events",
-            "id, content, (SELECT count(*) FROM events_search_docsize WHERE id = seq)",
-        ),
+        ("events", "id, content"),
         (
             "tasks",
             "id, status, is_deleted, revision, updated_at, recorded_at",

@@ -9,22 +9,13 @@ use std::time::Duration;
 
 use descartes_state::diesel::SqliteConnection;
 use descartes_state::diesel::connection::{
-    Instrumentation, InstrumentationEvent, SimpleConnection, set_default_instrumentation,
+    Instrumentation, InstrumentationEvent, set_default_instrumentation,
 };
 use descartes_state::{Event, SqliteStateStore, StateStoreError, Step, TransitionDraft};
 use descartes_state_testing::{
-    HeldWriter, agent, assert_intact, connect, count, lines, numbered_event, numbered_task, open,
-    poll_once, polled_at_most, quick, soon,
+    HeldWriter, agent, assert_index_is_whole, assert_intact, connect, count, lines, numbered_event,
+    numbered_task, open, poll_once, polled_at_most, quick, soon, until_indexed,
 };
-
-/// Whether the full-text index holds exactly the words of the rows.
-fn assert_searchable(connection: &mut SqliteConnection) {
-    connection
-        .batch_execute(
-            "INSERT INTO events_search (events_search, rank) VALUES ('integrity-check', 1)",
-        )
-        .unwrap();
-}
 
 /// More than fit into one transaction, so that the lane has to choose.
 const WRITERS: usize = 600;
@@ -188,7 +179,8 @@ async fn a_batch_with_a_conflict_in_its_middle_leaves_nothing_and_costs_no_conne
     assert_eq!(count(&mut other, "tasks"), 64 * 20);
     let found = store.search_events("words").await.unwrap();
     assert_eq!(found.len(), 800);
-    assert_searchable(&mut other);
+    until_indexed(&store).await;
+    assert_index_is_whole(&mut other);
     assert_intact(&mut other);
 }
 
@@ -205,19 +197,20 @@ impl Dice {
     }
 }
 
-/// Commits batches of so many appends each, which wait for the lane together; returns in how many transactions.
-async fn commits_of(batches: u128, appends: u128) -> usize {
+/// Commits batches of so many records each, which wait for the lane together; returns in how many transactions.
+async fn commits_of(batches: i64, records: i64) -> usize {
     set_default_instrumentation(|| Some(Box::new(WriterCounter::default()))).unwrap();
     let directory = tempfile::Builder::new().prefix(SHARED).tempdir().unwrap();
     let store = descartes_state_testing::open_in(&directory, quick()).await;
     let held = HeldWriter::new(&store).await;
     let mut waiting = Vec::new();
-    for first in (0..batches).map(|number| number * appends) {
-        let mut events = store.batch();
-        for event in batch(first, appends, "session") {
-            events.events().append(&event).unwrap();
+    for _ in 0..batches {
+        let mut batch = store.batch();
+        for _ in 0..records {
+            let draft = TransitionDraft::new("agent", "{}", "{}");
+            batch.transitions().record(&draft).unwrap();
         }
-        let mut commit = Box::pin(events.commit());
+        let mut commit = Box::pin(batch.commit());
         assert!(poll_once(commit.as_mut()).is_pending());
         waiting.push(commit);
     }
@@ -226,8 +219,8 @@ async fn commits_of(batches: u128, appends: u128) -> usize {
     for commit in waiting {
         soon(commit).await.unwrap();
     }
-    let stored = count(&mut connect(store.path()), "events");
-    assert_eq!(u128::try_from(stored).unwrap(), batches * appends);
+    let stored = count(&mut connect(store.path()), "state_transitions");
+    assert_eq!(stored, batches * records);
     let commits = *COMMITS.lock().unwrap();
     // The one that held the lane.
     commits - 1
@@ -363,7 +356,8 @@ async fn calls_that_are_dropped_at_any_poll_under_load_are_whole_or_absent() {
             .unwrap();
         let mut other = connect(store.path());
         assert_whole_or_absent(&mut other, &fates);
-        assert_searchable(&mut other);
+        until_indexed(&store).await;
+        assert_index_is_whole(&mut other);
         assert_intact(&mut other);
         // Every place in the queue is free again.
         let saves: Vec<_> = (2..66)

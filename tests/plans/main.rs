@@ -383,15 +383,16 @@ async fn the_index_of_transition_ids_refuses_a_second_row() {
     assert!(error.contains("UNIQUE constraint failed"), "{error}");
 }
 
-/// Only what was appended since the last commit is indexed, whatever other prefixes hold.
+/// Only what waits is indexed, whatever other prefixes hold.
 #[tokio::test]
-async fn an_append_indexes_from_the_last_indexed_event_on() {
+async fn a_block_is_indexed_from_the_last_indexed_event_on() {
     let _turn = TURN.lock().await;
     let directory = tempfile::tempdir().unwrap();
     let store = filled(directory.path(), false).await;
     let mut connection = descartes_state_testing::connect_patiently(store.path());
     explain::taken();
     store.events().append(&event("new")).await.unwrap();
+    descartes_state_testing::until_indexed(&store).await;
     let statements = explain::taken();
     let indexing = statements
         .iter()

@@ -5,6 +5,7 @@
     reason = "a test that can't go on says why and stops"
 )]
 
+mod blocks;
 mod damage;
 mod recent;
 mod words;

@@ -2,13 +2,15 @@
 
 use descartes_state::diesel::prelude::*;
 use descartes_state::diesel::sql_query;
-use descartes_state::diesel::sql_types::{BigInt, Text};
+use descartes_state::diesel::sql_types::Text;
 use descartes_state::page::Order;
 use descartes_state::{EventFilter, PageRequest, SqliteStateStore};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
-use descartes_state_testing::{TestResult, connect_patiently, event, for_all};
+use descartes_state_testing::{
+    TestResult, connect_patiently, event, for_all, unindexed, until_indexed,
+};
 
 /// Appends as a program does that knows nothing of the index.
 fn append_elsewhere(store: &SqliteStateStore, prefix: &str, contents: &[String]) {
@@ -26,16 +28,7 @@ fn append_elsewhere(store: &SqliteStateStore, prefix: &str, contents: &[String])
 }
 
 fn waiting(store: &SqliteStateStore) -> i64 {
-    #[derive(QueryableByName)]
-    struct Waiting {
-        #[diesel(sql_type = BigInt)]
-        rows: i64,
-    }
-    let query = "SELECT count(*) AS rows FROM events WHERE seq > (SELECT coalesce(max(id), 0) FROM events_search_docsize)";
-    let waiting: Waiting = sql_query(query)
-        .get_result(&mut connect_patiently(store.path()))
-        .unwrap();
-    waiting.rows
+    unindexed(&mut connect_patiently(store.path()))
 }
 
 /// Returns what a search finds, page by page, in both orders.
@@ -103,6 +96,7 @@ fn any_words() -> impl Strategy<Value = String> {
 async fn is_found_alike(contents: &[String], text: &str, is_whole: bool) -> TestCaseResult {
     let store = SqliteStateStore::temporary().await.unwrap();
     store.events().append(&event(&contents[0])).await.unwrap();
+    until_indexed(&store).await;
     append_elsewhere(&store, "", contents);
     append_elsewhere(&store, "other", contents);
     let rows = 2 * i64::try_from(contents.len()).unwrap();
@@ -112,7 +106,7 @@ async fn is_found_alike(contents: &[String], text: &str, is_whole: bool) -> Test
     prop_assert_eq!(waiting(&store), rows);
     // An append brings the index up to date.
     store.events().append(&event("")).await.unwrap();
-    prop_assert_eq!(waiting(&store), 0);
+    until_indexed(&store).await;
     prop_assert_eq!(before, found(&store, text, is_whole).await);
     Ok(())
 }

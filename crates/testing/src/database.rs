@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
+use crate::polling::until;
 use descartes_state::SqliteStateStore;
 use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state::diesel::prelude::*;
@@ -66,6 +67,28 @@ pub fn lines(connection: &mut SqliteConnection, query: &str) -> Vec<String> {
 pub fn number(connection: &mut SqliteConnection, query: &str) -> i64 {
     let number = diesel::dsl::sql::<BigInt>(&format!("({query})"));
     diesel::select(number).get_result(connection).unwrap()
+}
+
+/// Returns how many events the search index doesn't hold yet.
+pub fn unindexed(connection: &mut SqliteConnection) -> i64 {
+    let indexed = "SELECT coalesce(max(id), 0) FROM events_search_docsize";
+    count(connection, &format!("events WHERE seq > ({indexed})"))
+}
+
+/// Waits until the store has indexed every event, as it does by itself.
+pub async fn until_indexed(store: &SqliteStateStore) {
+    let mut connection = connect_patiently(store.path());
+    until("every event is indexed", || unindexed(&mut connection) == 0).await;
+}
+
+/// Fails unless the search index holds exactly the words of the rows.
+pub fn assert_index_is_whole(connection: &mut SqliteConnection) {
+    // With a rank, the index is compared with the rows too.
+    connection
+        .batch_execute(
+            "INSERT INTO events_search (events_search, rank) VALUES ('integrity-check', 1)",
+        )
+        .unwrap();
 }
 
 /// Returns how many rows a table, with conditions behind it, has.

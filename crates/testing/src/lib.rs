@@ -19,8 +19,9 @@ mod stores;
 mod strategies;
 
 pub use database::{
-    TABLES, assert_intact, columns, connect, connect_patiently, connect_to_tamper, contents, count,
-    dump, lines, number, pragma, schema_dump, tables,
+    TABLES, assert_index_is_whole, assert_intact, columns, connect, connect_patiently,
+    connect_to_tamper, contents, count, dump, lines, number, pragma, schema_dump, tables,
+    unindexed, until_indexed,
 };
 pub use examples::example;
 pub use migrations::{migration_names, migrations_directory, migrations_on_disk};

@@ -15,9 +15,9 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use super::connection::pool;
+use super::event_indexer::EventIndexer;
 use super::file::DatabaseFile;
 use super::file_identity::FileIdentity;
-use super::observer::CommitObservers;
 use super::options::{Durability, OpenMode, StoreOptions};
 use super::readers::Readers;
 use super::runtime::{AcquireTimeout, current_or, on_blocking_pool};
@@ -25,7 +25,7 @@ use super::schema::{self, Schema};
 use super::search_index;
 use super::transaction::DatabaseId;
 use super::wal::{self, Checkpointer};
-use super::writer::{Submitter, WriteKind, WriteSize, Writer};
+use super::writer::{OpenDatabase, Submitter, WriteKind, WriteSize, Writer};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use crate::migrations::Revert;
@@ -52,7 +52,7 @@ pub(super) struct Database {
     durability: Durability,
     runtime: Handle,
     busy_timeout: Duration,
-    observers: CommitObservers,
+    indexer: &'static dyn EventIndexer,
     is_ready: AtomicBool,
     /// Whether its connections are being closed, on whatever thread.
     is_closing: AtomicBool,
@@ -69,7 +69,7 @@ pub(super) fn open(
     path: &Path,
     options: &StoreOptions,
     runtime: &Handle,
-    observers: CommitObservers,
+    indexer: &'static dyn EventIndexer,
     directory: Option<TempDir>,
 ) -> Result<Arc<Database>, StateStoreError> {
     let lock = lock_opening();
@@ -87,14 +87,7 @@ pub(super) fn open(
         Joined::NotOpen => None,
     };
     close_pending(&identity, &lock);
-    let opened = Database::new(
-        file,
-        identity,
-        options,
-        runtime.clone(),
-        observers,
-        directory,
-    );
+    let opened = Database::new(file, identity, options, runtime.clone(), indexer, directory);
     let opened = opened.map(|database| {
         let database = Arc::new(database);
         OPEN.add(database.identity.clone(), database.id, &database);
@@ -111,7 +104,7 @@ impl Database {
         identity: FileIdentity,
         options: &StoreOptions,
         runtime: Handle,
-        observers: CommitObservers,
+        indexer: &'static dyn EventIndexer,
         directory: Option<TempDir>,
     ) -> Result<Self, StateStoreError> {
         let timeout = Arc::new(AcquireTimeout::new(
@@ -125,7 +118,7 @@ impl Database {
             runtime.clone(),
             Arc::clone(&timeout),
             Arc::clone(&checkpointer),
-            observers,
+            indexer,
         );
         let pool = pool(&file, options)?;
         Ok(Self {
@@ -142,7 +135,7 @@ impl Database {
             identity,
             durability: options.durability,
             busy_timeout: options.busy_timeout,
-            observers,
+            indexer,
             runtime,
             is_ready: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
@@ -195,7 +188,7 @@ impl Database {
     {
         let submitter = Submitter {
             database: self.id,
-            keep_alive: Arc::clone(self) as Arc<dyn Send + Sync>,
+            keep_alive: Arc::clone(self) as Arc<dyn OpenDatabase>,
             size,
         };
         let writer = &self.connections()?.writer;
@@ -331,11 +324,37 @@ impl Database {
         let work = move |_: &mut SqliteConnection, _: &mut CommitNotes| {
             let (file, timeout) = (&database.file, database.busy_timeout);
             match task {
-                SearchIndexTask::Rebuild => search_index::rebuild(file, timeout),
-                SearchIndexTask::Check => search_index::check(file, timeout, database.observers),
+                SearchIndexTask::Rebuild => {
+                    search_index::rebuild(file, timeout)?;
+                    let writer = &database.connections()?.writer;
+                    writer.indexing().forget_failures();
+                    Ok(())
+                }
+                SearchIndexTask::Check => search_index::check(file, timeout, database.indexer),
             }
         };
         self.submit_outside_transaction(operation, work).await
+    }
+
+    /// Indexes the events that wait. Those that can't be indexed now are found all the same, and indexed with the next.
+    async fn index_rest(self: &Arc<Self>) {
+        let Ok(connections) = self.connections() else {
+            return;
+        };
+        let indexing = connections.writer.indexing();
+        while indexing.is_wanted() {
+            let own = Arc::clone(indexing);
+            let work = move |connection: &mut SqliteConnection, _: &mut CommitNotes| {
+                own.index_block(connection)
+            };
+            let indexed = self
+                .submit("close", WriteKind::Bulk, WriteSize::SMALL, work)
+                .await;
+            if let Err(error) = indexed {
+                tracing::debug!(%error, "events that were appended last are not indexed yet");
+                break;
+            }
+        }
     }
 
     /// Moves the log into the file, and closes every connection, unless a store has opened the file again. May be called
@@ -359,11 +378,12 @@ impl Database {
             // Without a runtime nobody could look.
             _ => self.file.check_place(),
         };
-        let checkpointed = if self.is_ready.load(Ordering::Acquire)
+        let may_write = self.is_ready.load(Ordering::Acquire)
             && !is_closing
             && place.is_ok()
-            && !self.file.is_read_only()
-        {
+            && !self.file.is_read_only();
+        let checkpointed = if may_write {
+            self.index_rest().await;
             let checkpoint = |connection: &mut SqliteConnection, _: &mut CommitNotes| {
                 wal::move_before_closing(connection)
             };
@@ -397,6 +417,15 @@ impl Database {
         }
         close_pending(&self.identity, &lock);
         true
+    }
+}
+
+impl OpenDatabase for Database {
+    fn index_soon(self: Arc<Self>) {
+        if let Ok(connections) = self.connections() {
+            let writer = Arc::clone(&connections.writer);
+            writer.index_soon(self);
+        }
     }
 }
 

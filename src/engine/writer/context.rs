@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::indexing::Indexing;
 use super::queue::WriteQueue;
 use crate::engine::adaptive::{ArrivalPredictor, LatencyPredictor};
 use crate::engine::file::DatabaseFile;
-use crate::engine::observer::CommitObservers;
 use crate::engine::pragma::Role;
 use crate::engine::turnstile::Turnstile;
 use crate::engine::wal::Checkpointer;
+
+/// The database whose writer it is. Whoever holds it keeps it open, and with it the file's place among those that are.
+pub(in crate::engine) trait OpenDatabase: Send + Sync {
+    /// Has the events indexed that wait, as a write that nobody waits for.
+    fn index_soon(self: Arc<Self>);
+}
 
 /// What a leader takes over from the one before it: nothing of it is a leader's own.
 pub(super) struct Context {
@@ -30,7 +36,7 @@ pub(super) struct Context {
     pub(super) returning: ArrivalPredictor,
     pub(super) turnstile: Turnstile,
     pub(super) checkpointer: Arc<Checkpointer>,
-    pub(super) observers: CommitObservers,
+    pub(super) indexing: Arc<Indexing>,
     /// Whether a commit failed whose outcome is unknown, and hasn't been settled since: nothing is written before that.
     pub(super) is_unsettled: AtomicBool,
     /// Whether a write found the disk full: the log may hold what is free once it is moved.

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use diesel::SqliteConnection;
 
+use super::indexing::Indexing;
 use super::request::{Ran, WriteGroup};
 use crate::commit_notes::CommitNotes;
 use crate::engine::connection::OwnConnection;
 use crate::engine::identity::mark_log;
-use crate::engine::observer::CommitObservers;
 use crate::engine::runtime::catch_panic;
 use crate::engine::transaction::{begin, commit, rollback};
 use crate::error::StateStoreError;
@@ -24,8 +24,6 @@ pub(super) enum Ended {
     Locked(StateStoreError),
     /// The request at this place took the transaction down with it.
     TakenDown(usize),
-    /// An observer failed, and nothing was kept: those that are marked need it, the others may run again.
-    Unobserved(Vec<bool>, StateStoreError),
 }
 
 /// Where SQLite waits for a lock it sleeps up to 100 ms before it tries again, and a writer that never pauses has it nearly
@@ -61,7 +59,7 @@ pub(super) fn begin_within(
 
 /// Runs a group in the transaction that was begun, and commits it; requests whose callers are gone are taken out.
 pub(super) fn in_transaction(
-    observers: CommitObservers,
+    indexing: &Indexing,
     connection: &mut SqliteConnection,
     (seen, marks_log): (&mut Option<i64>, bool),
     group: &mut WriteGroup,
@@ -80,39 +78,14 @@ pub(super) fn in_transaction(
         return Ended::Failed(error);
     }
     group.retain(|request| request.start());
-    let mut own_notes = Vec::with_capacity(group.len());
     for (place, request) in group.iter_mut().enumerate() {
-        let mut own = CommitNotes::default();
-        let ran = request.run(connection, &mut own);
-        notes.add(&own);
-        own_notes.push(own);
-        match ran {
+        match request.run(connection, notes) {
             Ran::Cleanly => {}
             Ran::HalfWay if rollback(connection) => return Ended::RolledBack,
             Ran::HalfWay | Ran::Fatally => return Ended::TakenDown(place),
         }
     }
-    if group.iter().any(|request| request.has_succeeded())
-        && let Err(error) = catch_panic(|| {
-            observers
-                .iter()
-                .try_for_each(|observer| observer.before_commit(connection, notes))
-        })
-    {
-        let needing: Vec<bool> = own_notes
-            .iter()
-            .map(|notes| {
-                observers
-                    .iter()
-                    .any(|observer| observer.is_needed_by(connection, notes))
-            })
-            .collect();
-        rollback(connection);
-        if needing.contains(&true) {
-            return Ended::Unobserved(needing, error);
-        }
-        return Ended::Failed(error);
-    }
+    indexing.count_unseen(connection, notes);
     let started = Instant::now();
     let committed = catch_panic(|| commit(connection));
     *commit_took = started.elapsed();
@@ -126,20 +99,6 @@ pub(super) fn in_transaction(
         }
         Err(error) => Ended::Failed(error.of_commit("commit")),
     }
-}
-
-/// Parts a group into those that are marked and the others, each in their order.
-pub(super) fn part(group: WriteGroup, is_marked: &[bool]) -> (WriteGroup, WriteGroup) {
-    let mut marked = WriteGroup::new();
-    let mut others = WriteGroup::new();
-    for (request, is_marked) in group.into_iter().zip(is_marked) {
-        if *is_marked {
-            marked.push(request);
-        } else {
-            others.push(request);
-        }
-    }
-    (marked, others)
 }
 
 /// Runs a request that needs no transaction, or makes its own.

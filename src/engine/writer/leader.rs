@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::context::Context;
-use super::group::{Ended, begin_within, in_transaction, part, without_transaction};
+use super::context::{Context, OpenDatabase};
+use super::group::{Ended, begin_within, in_transaction, without_transaction};
+use super::index_schedule::index_in_time;
 use super::kind::WriteKind;
 use super::request::WriteGroup;
 use super::turn::wait_for_turn;
@@ -24,8 +25,8 @@ use crate::error::{ErrorKind, StateStoreError};
 /// The leader. There is at most one; it never awaits.
 pub(super) struct Leader {
     context: Arc<Context>,
-    /// Keeps the database open, and with it the file's place among those that are, until the work is done.
-    keep_alive: Option<Arc<dyn Send + Sync>>,
+    /// Until the work is done.
+    keep_alive: Option<Arc<dyn OpenDatabase>>,
     connection: Option<OwnConnection>,
     /// A connection that can't be used again, to be closed where that may take its time.
     broken: Option<OwnConnection>,
@@ -71,7 +72,7 @@ enum Turn {
 impl Leader {
     pub(super) fn new(
         context: Arc<Context>,
-        keep_alive: Arc<dyn Send + Sync>,
+        keep_alive: Arc<dyn OpenDatabase>,
         connection: Option<OwnConnection>,
     ) -> Self {
         Self {
@@ -113,7 +114,7 @@ impl Leader {
     }
 
     /// Goes on on a thread of the blocking pool.
-    fn hand_over(mut self) {
+    pub(super) fn hand_over(mut self) {
         self.stage = Stage::ToOwnRuntime;
         let runtime = self.context.runtime.clone();
         spawn_surely(&runtime, move || self.drain());
@@ -277,7 +278,7 @@ impl Leader {
                 Ok(match kind {
                     WriteKind::OutsideTransaction => without_transaction(connection, &mut group),
                     _ => in_transaction(
-                        context.observers,
+                        &context.indexing,
                         connection,
                         (&mut seen, marks_log),
                         &mut group,
@@ -311,6 +312,9 @@ impl Leader {
             let has_begun_again = context.checkpointer.record(pages);
             context.marks_log.store(has_begun_again, Ordering::Release);
         }
+        if matches!(ended, Ok(Ended::Committed)) && kind != WriteKind::OutsideTransaction {
+            index_in_time(context, self.keep_alive.as_ref(), notes.appended);
+        }
         if group.iter().any(|request| request.has_found_disk_full())
             || matches!(&ended, Ok(Ended::Failed(error)) if error.kind() == ErrorKind::DiskFull)
         {
@@ -334,12 +338,6 @@ impl Leader {
                     .put_back(group.into_iter().chain(others).collect());
                 group = culprit.into_iter().collect();
                 (Turn::Broken, None)
-            }
-            Ok(Ended::Unobserved(needing, error)) => {
-                let (culprits, others) = part(std::mem::take(&mut group), &needing);
-                context.queue.put_back(others);
-                group = culprits;
-                (Turn::Broken, Some(error))
             }
             Ok(Ended::Failed(error @ StateStoreError::OutcomeUnknown { .. })) => {
                 context.is_unsettled.store(true, Ordering::Release);

@@ -14,6 +14,8 @@
 
 mod context;
 mod group;
+mod index_schedule;
+mod indexing;
 mod kind;
 mod leader;
 mod queue;
@@ -33,8 +35,8 @@ use tracing::Span;
 
 use super::adaptive::{ArrivalPredictor, LatencyPredictor};
 use super::connection::OwnConnection;
+use super::event_indexer::EventIndexer;
 use super::file::DatabaseFile;
-use super::observer::CommitObservers;
 use super::options::StoreOptions;
 use super::pragma::Role;
 use super::runtime::{AcquireTimeout, yield_after};
@@ -44,6 +46,9 @@ use super::wal::Checkpointer;
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use context::Context;
+pub(super) use context::OpenDatabase;
+use index_schedule::queue_block;
+use indexing::Indexing;
 pub(crate) use kind::{WriteKind, WriteSize};
 use leader::Leader;
 use queue::WriteQueue;
@@ -57,7 +62,7 @@ pub(super) struct Writer {
 /// Whose request it is: the database, which stays open as long as the work takes; and how large it is.
 pub(super) struct Submitter {
     pub(super) database: DatabaseId,
-    pub(super) keep_alive: Arc<dyn Send + Sync>,
+    pub(super) keep_alive: Arc<dyn OpenDatabase>,
     pub(super) size: WriteSize,
 }
 
@@ -68,7 +73,7 @@ impl Writer {
         runtime: Handle,
         timeout: Arc<AcquireTimeout>,
         checkpointer: Arc<Checkpointer>,
-        observers: CommitObservers,
+        indexer: &'static dyn EventIndexer,
     ) -> Self {
         let context = Context {
             queue: WriteQueue::new(options.write_queue, options.write_queue_bytes),
@@ -81,7 +86,7 @@ impl Writer {
             returning: ArrivalPredictor::default(),
             turnstile: Turnstile::new(),
             checkpointer,
-            observers,
+            indexing: Arc::new(Indexing::new(indexer)),
             is_unsettled: AtomicBool::new(false),
             needs_space: AtomicBool::new(false),
             marks_log: AtomicBool::new(true),
@@ -158,6 +163,21 @@ impl Writer {
             None => answer.await,
         };
         answered.unwrap_or_else(|_| Err(withdrawal.unanswered(operation)))
+    }
+
+    /// Returns what is known of the events that wait to be indexed.
+    pub(super) fn indexing(&self) -> &Arc<Indexing> {
+        &self.context.indexing
+    }
+
+    /// Has everything indexed that waits, as a write that nobody waits for.
+    pub(super) fn index_soon(&self, keep_alive: Arc<dyn OpenDatabase>) {
+        let context = &self.context;
+        if queue_block(context)
+            && let Some(connection) = context.queue.lead()
+        {
+            Leader::new(Arc::clone(context), keep_alive, connection).hand_over();
+        }
     }
 
     /// Refuses further requests, and returns the connection to be closed; the queue is empty by then.

@@ -54,7 +54,7 @@ impl<'t> EventTable<'t> {
         let (changes, seq): (i64, i64) =
             diesel::select((changes(), last_insert_rowid())).get_result(self.connection)?;
         if changes > 0 {
-            self.notes.appended.add(row.content.len());
+            self.notes.appended += 1;
             return Ok(seq.into());
         }
         match self.find(&row.id)? {

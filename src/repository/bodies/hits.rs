@@ -47,6 +47,9 @@ pub(super) use restricted;
 const WINDOW: i64 = 4096;
 const GROWTH: i64 = 8;
 
+/// More rows than wait to be indexed while their writer runs: a group of writes above a block.
+const USUALLY_WAITING: usize = 512;
+
 /// A stretch of the log: its first and its last number.
 type Stretch = (i64, i64);
 
@@ -134,15 +137,22 @@ impl Hits<'_> {
             Order::Ascending => rows.order(events::seq.asc()),
         };
         let mut recent = Recent::new(self.wanted, self.missing());
+        let mut looked_at = 0_usize;
         // One at a time: a row may be large.
         for row in rows.load_iter::<(i64, String), DefaultLoadingMode>(self.connection)? {
             let (seq, words) = row?;
             if let Some(budget) = self.budget {
                 budget.spend(words.len())?;
             }
+            looked_at += 1;
             if recent.look_at(seq, words)? {
                 break;
             }
+        }
+        if looked_at > USUALLY_WAITING
+            && let Some(budget) = self.budget
+        {
+            budget.miss_index();
         }
         recent.finish()
     }

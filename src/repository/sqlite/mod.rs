@@ -36,7 +36,7 @@ mod transitions;
 pub(crate) use agents::AgentTable;
 pub(crate) use context::TableContext;
 pub(crate) use events::EventTable;
-pub(crate) use search::{has_events_above, index_waiting_events};
+pub(crate) use search::{events_above, index_block};
 pub(crate) use sessions::SessionTable;
 pub(crate) use snapshots::SnapshotTable;
 pub(crate) use tasks::TaskTable;

@@ -7,7 +7,6 @@ use diesel::result::Error as DieselError;
 
 use super::dialect::{Connection, coalesce, limited, octet_length};
 use super::prepared::prepared;
-use crate::commit_notes::Appended;
 use crate::error::{DatabaseFailure, StateStoreError};
 use crate::namespace::Namespace;
 use crate::page::fetch;
@@ -58,43 +57,34 @@ diesel::allow_tables_to_appear_in_same_query!(events_search_source, events_searc
 /// Events that wait to be indexed, by number, with about how many bytes each has.
 type Waiting = Vec<(i64, i64)>;
 
-/// Indexes the oldest events that wait, at most so many, and no more than fit into so many bytes, but one at least. Returns
-/// what still waits, as far as it was looked at.
-pub(crate) fn index_waiting_events(
-    connection: &mut Connection,
-    most: Appended,
-) -> Result<Appended, StateStoreError> {
-    let mut waiting = waiting(connection, most.events)?;
-    let mut bytes = 0_usize;
-    let fits = waiting.iter().take(most.events).take_while(|(_, size)| {
+/// The most that is indexed in one statement: what bounds its memory.
+const BLOCK_EVENTS: usize = 16 * 1024;
+const BLOCK_BYTES: i64 = 64 << 20;
+
+/// Indexes a block of the oldest events that wait; returns whether more do.
+pub(crate) fn index_block(connection: &mut Connection) -> Result<bool, StateStoreError> {
+    let waiting = waiting(connection)?;
+    let mut bytes = 0;
+    let fits = waiting.iter().take(BLOCK_EVENTS).take_while(|(_, size)| {
         let is_first = bytes == 0;
-        bytes = bytes.saturating_add(usize::try_from(*size).unwrap_or(0).max(1));
-        is_first || bytes <= most.bytes
+        bytes += size.max(&1);
+        is_first || bytes <= BLOCK_BYTES
     });
-    let block = fits.count();
-    let rest = waiting.split_off(block);
-    // Also where nothing waits: a damaged index is found.
-    let last = waiting.last().map_or(0, |(seq, _)| *seq);
-    index_up_to(connection, last).map_err(|error| of_index(connection, error))?;
-    Ok(sum(&rest))
+    let Some((last, _)) = fits.last() else {
+        return Ok(false);
+    };
+    index_up_to(connection, *last).map_err(|error| of_index(connection, error))?;
+    Ok(waiting.last().is_some_and(|(newest, _)| newest > last))
 }
 
-fn sum(waiting: &[(i64, i64)]) -> Appended {
-    let mut appended = Appended::default();
-    for (_, bytes) in waiting {
-        appended.add(usize::try_from(*bytes).unwrap_or(0));
-    }
-    appended
-}
-
-/// Returns the oldest events that wait, one more than asked for.
-fn waiting(connection: &mut Connection, most: usize) -> Result<Waiting, StateStoreError> {
+/// Returns the oldest events that wait, one more than a block holds.
+fn waiting(connection: &mut Connection) -> Result<Waiting, StateStoreError> {
     let indexed = last_indexed(connection)?;
     let waiting = events::table
         .filter(events::seq.gt(indexed))
         .order(events::seq)
         .select((events::seq, octet_length(events::content)));
-    let waiting = limited(waiting, fetch(most));
+    let waiting = limited(waiting, fetch(BLOCK_EVENTS));
     Ok(prepared!(waiting).load(connection)?)
 }
 
@@ -118,8 +108,8 @@ fn index_up_to(connection: &mut Connection, last: i64) -> QueryResult<()> {
     write_out(connection)
 }
 
-/// Makes FTS5 write what it holds in memory, as it does at each savepoint: otherwise it does so in the commit, where a
-/// damaged index would fail everybody.
+/// Makes FTS5 write what it holds in memory, as it does at each savepoint: otherwise it does so in the commit, whose outcome
+/// would be unknown where the index is damaged.
 #[allow(clippy::disallowed_methods)] // Inside an open transaction it is a savepoint.
 fn write_out(connection: &mut Connection) -> QueryResult<()> {
     connection.transaction(|_| Ok(()))
@@ -157,11 +147,11 @@ pub(super) fn newest_event(connection: &mut Connection) -> QueryResult<i64> {
     Ok(newest.unwrap_or(0))
 }
 
-/// Returns whether there are events above a number; where that can't be known, there are.
-pub(crate) fn has_events_above(connection: &mut Connection, seq: Option<i64>) -> bool {
+/// Returns how many events there may be above a number; where that can't be known, one.
+pub(crate) fn events_above(connection: &mut Connection, seq: Option<i64>) -> usize {
     match (newest_event(connection), seq) {
-        (Ok(newest), Some(seq)) => newest > seq,
-        _ => true,
+        (Ok(newest), Some(seq)) => usize::try_from(newest.saturating_sub(seq)).unwrap_or(0),
+        _ => 1,
     }
 }
 

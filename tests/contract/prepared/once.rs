@@ -54,10 +54,13 @@ impl Instrumentation for Counter {
     }
 }
 
-/// Not what frames a transaction, or asks a connection about itself.
+/// Not what frames a transaction, asks a connection about itself, or indexes what others wrote, whenever that is.
 fn is_of_rows(sql: &str) -> bool {
     let verbs = ["SELECT ", "INSERT ", "UPDATE ", "DELETE "];
-    verbs.iter().any(|verb| sql.starts_with(verb)) && !sql.contains(" pragma_")
+    verbs.iter().any(|verb| sql.starts_with(verb))
+        && ![" pragma_", "events_search", "octet_length"]
+            .iter()
+            .any(|other| sql.contains(other))
 }
 
 fn taken() -> Seen {
