@@ -1,12 +1,20 @@
-//! What a transaction leaves for the writer.
+//! What a transaction leaves for the engine.
+
+use diesel::SqliteConnection;
+
+/// Opens a savepoint; returns its name, or `None` where no transaction is open any more.
+pub(crate) type BeforeLending = fn(&mut SqliteConnection) -> Option<String>;
 
 /// What the operations of one transaction did, as far as somebody has to act on it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CommitNotes {
     /// How many events were appended: the full-text index doesn't hold them yet.
     pub(crate) appended: usize,
-    /// A caller's closure had the connection itself: it may have written any row, and changed settings.
-    pub(crate) lent_connection: bool,
+    /// What the engine does before a caller's closure gets the connection itself, which nobody else does.
+    pub(crate) before_lending: Option<BeforeLending>,
+    /// A caller's closure had the connection itself: it may have written any row, and changed settings. What this is, is the
+    /// engine's: the name of a savepoint.
+    pub(crate) lent_within: Option<String>,
     /// The last event when the connection was lent: what is above it was written through the connection.
     pub(crate) last_event_before: Option<i64>,
 }

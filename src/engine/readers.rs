@@ -13,7 +13,7 @@ use super::options::StoreOptions;
 use super::pragma::Role;
 use super::read_extent::{ListKind, ReadExtent};
 use super::runtime::{AcquireTimeout, catch_panic, drop_on_blocking_pool};
-use super::transaction::{DatabaseId, as_closure_of, in_savepoint, rollback, unguessable_name};
+use super::transaction::{DatabaseId, as_closure_of, rollback, run_alone};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use crate::read_budget::ReadBudget;
@@ -262,10 +262,8 @@ impl Reader {
         let mut is_clean = false;
         let mut notes = CommitNotes::default();
         let result = connection.run(true, |connection| {
-            let name = unguessable_name();
-            let (result, is_intact) = as_closure_of(database, || {
-                in_savepoint(connection, &name, |connection| work(connection, &mut notes))
-            });
+            let (result, is_intact) =
+                as_closure_of(database, || run_alone(connection, &mut notes, work));
             is_clean = rollback(connection) && is_intact;
             result
         });
@@ -275,7 +273,7 @@ impl Reader {
         } else {
             result
         };
-        let is_as_before = !notes.lent_connection || connection.reset();
+        let is_as_before = notes.lent_within.is_none() || connection.reset();
         if !is_clean || !is_as_before {
             self.discard();
         }

@@ -8,6 +8,7 @@ use diesel::prelude::*;
 
 use super::runtime::catch_panic;
 use crate::clock::new_id;
+use crate::commit_notes::CommitNotes;
 use crate::error::{DatabaseFailure, StateStoreError};
 
 /// Begins through Diesel, so that a caller's nested `connection.transaction(..)` is a savepoint.
@@ -33,7 +34,7 @@ pub(super) fn is_open(connection: &mut SqliteConnection) -> bool {
     connection.batch_execute("BEGIN").is_err()
 }
 
-/// Runs work inside a savepoint of its own, which it can't name, and so can't end.
+/// Runs work inside a savepoint of its own.
 ///
 /// On success the savepoint is released; otherwise what the work wrote is rolled back, and the transaction goes on. The
 /// second value says whether the transaction is intact; if it isn't, the connection has to go.
@@ -46,11 +47,54 @@ pub(super) fn in_savepoint<T>(
         return (Err(error.into()), false);
     }
     let result = catch_panic(|| work(connection));
-    let end = match &result {
-        Ok(_) => format!("RELEASE {name}"),
-        Err(_) => format!("ROLLBACK TO {name}; RELEASE {name}"),
+    let is_intact = end_savepoint(connection, name, result.is_ok());
+    explain(result, is_intact)
+}
+
+/// Runs a caller's closure, which has the transaction to itself. The second value says whether the transaction is intact; if
+/// it isn't, the connection has to go. Where the closure fails, the transaction has to be rolled back.
+///
+/// What the store's own methods write needs no savepoint: SQLite would keep a copy of every page that they change. A closure
+/// that takes the connection is inside one from then on, which it can't name, and so can't end.
+pub(super) fn run_alone<T>(
+    connection: &mut SqliteConnection,
+    notes: &mut CommitNotes,
+    work: impl FnOnce(&mut SqliteConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
+) -> (Result<T, StateStoreError>, bool) {
+    notes.before_lending = Some(open_unguessable);
+    let result = catch_panic(|| work(connection, notes));
+    let is_intact = match &notes.lent_within {
+        Some(name) => end_savepoint(connection, name, result.is_ok()),
+        None => is_open(connection),
     };
-    let is_intact = connection.batch_execute(&end).is_ok() && depth(connection) == Some(1);
+    explain(result, is_intact)
+}
+
+/// Opens a savepoint with a name that no closure can guess.
+fn open_unguessable(connection: &mut SqliteConnection) -> Option<String> {
+    let name = format!("closure_{}", new_id().simple());
+    // Where SQLite has rolled the transaction back, a savepoint would begin another.
+    let opens = is_open(connection)
+        && connection
+            .batch_execute(&format!("SAVEPOINT {name}"))
+            .is_ok();
+    opens.then_some(name)
+}
+
+/// Releases a savepoint, or rolls back to it; returns whether it was the innermost of an open transaction.
+fn end_savepoint(connection: &mut SqliteConnection, name: &str, keep: bool) -> bool {
+    let end = if keep {
+        format!("RELEASE {name}")
+    } else {
+        format!("ROLLBACK TO {name}; RELEASE {name}")
+    };
+    connection.batch_execute(&end).is_ok() && depth(connection) == Some(1)
+}
+
+fn explain<T>(
+    result: Result<T, StateStoreError>,
+    is_intact: bool,
+) -> (Result<T, StateStoreError>, bool) {
     match result {
         Ok(value) if is_intact => (Ok(value), true),
         Ok(_) => (Err(StateStoreError::TransactionEscaped), false),
@@ -66,11 +110,6 @@ fn error_ends_transaction(error: &StateStoreError) -> bool {
         return false;
     };
     matches!(error.kind(), DatabaseFailure::Full | DatabaseFailure::Io)
-}
-
-/// Returns a savepoint's name that no closure can guess.
-pub(super) fn unguessable_name() -> String {
-    format!("closure_{}", new_id().simple())
 }
 
 fn depth(connection: &mut SqliteConnection) -> Option<u32> {

@@ -75,7 +75,7 @@ impl<'a> ReadTransaction<'a> {
     /// `Unsupported` where the store isn't on SQLite.
     pub fn sqlite(&mut self) -> Result<&mut SqliteConnection, StateStoreError> {
         match &mut self.backend {
-            Backend::Sqlite(context) => Ok(context.lend_connection()),
+            Backend::Sqlite(context) => context.lend_connection(),
         }
     }
 }

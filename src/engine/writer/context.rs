@@ -1,7 +1,7 @@
 //! What every leader of a queue works with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -37,12 +37,44 @@ pub(super) struct Context {
     pub(super) turnstile: Turnstile,
     pub(super) checkpointer: Arc<Checkpointer>,
     pub(super) indexing: Arc<Indexing>,
+    /// Of groups in which requests fail half-way.
+    pub(super) guards: Guards,
     /// Whether a commit failed whose outcome is unknown, and hasn't been settled since: nothing is written before that.
     pub(super) is_unsettled: AtomicBool,
     /// Whether a write found the disk full: the log may hold what is free once it is moved.
     pub(super) needs_space: AtomicBool,
     /// Whether the next transaction writes into the log whose it is: the log may have begun again without that.
     pub(super) marks_log: AtomicBool,
+}
+
+/// How many groups have still savepoints, since a request failed half-way.
+///
+/// A savepoint costs a third of a step: SQLite keeps a copy of every page that changes within (`docs/performance.md`). So a
+/// group has none until a request fails half-way. It is rolled back then, and run again with one savepoint a request.
+#[derive(Debug, Default)]
+pub(super) struct Guards(AtomicU32);
+
+/// Where one fails, more do, as writers who meet in one row.
+const GUARDED_GROUPS: u32 = 16;
+
+impl Guards {
+    pub(super) fn are_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes note of how a guarded group ended.
+    pub(super) fn record(&self, has_failed: bool) {
+        if has_failed {
+            self.raise();
+        } else {
+            let left = self.0.load(Ordering::Relaxed).saturating_sub(1);
+            self.0.store(left, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn raise(&self) {
+        self.0.store(GUARDED_GROUPS, Ordering::Relaxed);
+    }
 }
 
 impl Context {

@@ -18,6 +18,8 @@ pub(super) enum Ended {
     Committed,
     /// Its only request failed, and was rolled back.
     RolledBack,
+    /// A request failed half-way, and nothing of the group was kept: with savepoints, it fails alone.
+    Unguarded,
     /// Nothing of it was kept, or nobody knows: everybody hears this.
     Failed(StateStoreError),
     /// It never began, for want of the lock.
@@ -65,6 +67,7 @@ pub(super) fn in_transaction(
     group: &mut WriteGroup,
     notes: &mut CommitNotes,
     commit_took: &mut Duration,
+    guarded: bool,
 ) -> Ended {
     if let Err(error) = catch_panic(|| {
         OwnConnection::check_schema_of_transaction(connection, seen)?;
@@ -78,10 +81,17 @@ pub(super) fn in_transaction(
         return Ended::Failed(error);
     }
     group.retain(|request| request.start());
+    let is_alone = group.len() == 1;
     for (place, request) in group.iter_mut().enumerate() {
-        match request.run(connection, notes) {
+        match request.run(connection, notes, guarded) {
             Ran::Cleanly => {}
-            Ran::HalfWay if rollback(connection) => return Ended::RolledBack,
+            Ran::HalfWay if rollback(connection) => {
+                return if is_alone {
+                    Ended::RolledBack
+                } else {
+                    Ended::Unguarded
+                };
+            }
             Ran::HalfWay | Ran::Fatally => return Ended::TakenDown(place),
         }
     }
@@ -108,7 +118,7 @@ pub(super) fn without_transaction(
 ) -> Ended {
     group.retain(|request| request.start());
     for request in group {
-        request.run(connection, &mut CommitNotes::default());
+        request.run(connection, &mut CommitNotes::default(), false);
     }
     Ended::Committed
 }

@@ -58,7 +58,7 @@ impl Indexing {
 
     /// Counts what a caller's closure wrote through the connection itself, before it commits.
     pub(super) fn count_unseen(&self, connection: &mut SqliteConnection, notes: &mut CommitNotes) {
-        if notes.lent_connection {
+        if notes.lent_within.is_some() {
             let seen = notes.last_event_before;
             let above = catch_panic(|| Ok(self.indexer.events_above(connection, seen)));
             notes.appended = notes.appended.max(above.unwrap_or(1));
@@ -162,7 +162,7 @@ impl Request for Block {
         true
     }
 
-    fn run(&mut self, connection: &mut SqliteConnection, _: &mut CommitNotes) -> Ran {
+    fn run(&mut self, connection: &mut SqliteConnection, _: &mut CommitNotes, _: bool) -> Ran {
         self.has_run = true;
         self.indexing.is_queued.store(false, Ordering::Release);
         match self.indexing.index_block(connection) {

@@ -6,7 +6,7 @@ pub(crate) enum WriteKind {
     /// One writing statement over one row, which SQLite rolls back by itself if it fails. What else it asks, before and
     /// after, can only fail where the connection is broken.
     SingleStatement,
-    /// A few statements: they need a savepoint.
+    /// A few statements: what those before a failure wrote has to be taken back.
     FewStatements,
     /// Any number of rows: a transaction of its own, and never on a runtime's thread. With a savepoint, SQLite would keep a
     /// copy of every page that it changes.

@@ -246,6 +246,7 @@ impl Leader {
             return (Turn::Done, Answers::default());
         };
         context.company.record(group.len() > 1);
+        let guarded = context.guards.are_up() && group.len() > 1;
         let is_short = group.iter().all(|request| request.kind().is_short());
         let started = Instant::now();
         let mut commit = Duration::ZERO;
@@ -284,6 +285,7 @@ impl Leader {
                         &mut group,
                         &mut notes,
                         &mut commit,
+                        guarded,
                     ),
                 })
             }),
@@ -314,6 +316,10 @@ impl Leader {
         }
         if matches!(ended, Ok(Ended::Committed)) && kind != WriteKind::OutsideTransaction {
             index_in_time(context, self.keep_alive.as_ref(), notes.appended);
+            if guarded {
+                let has_failed = group.iter().any(|request| !request.has_succeeded());
+                context.guards.record(has_failed);
+            }
         }
         if group.iter().any(|request| request.has_found_disk_full())
             || matches!(&ended, Ok(Ended::Failed(error)) if error.kind() == ErrorKind::DiskFull)
@@ -321,7 +327,9 @@ impl Leader {
             context.needs_space.store(true, Ordering::Release);
         }
         let (turn, failure) = match ended {
-            Ok(Ended::Committed) if notes.lent_connection && !connection.reset() => {
+            Ok(Ended::Committed | Ended::RolledBack)
+                if notes.lent_within.is_some() && !connection.reset() =>
+            {
                 (Turn::Broken, None)
             }
             Ok(Ended::Committed | Ended::RolledBack) => (Turn::Done, None),
@@ -329,6 +337,11 @@ impl Leader {
             Ok(Ended::Locked(_)) => {
                 context.queue.put_back(std::mem::take(&mut group));
                 (Turn::Locked, None)
+            }
+            Ok(Ended::Unguarded) => {
+                context.guards.raise();
+                context.queue.put_back(std::mem::take(&mut group));
+                (Turn::Done, None)
             }
             Ok(Ended::TakenDown(place)) => {
                 let others = group.split_off(place + 1);

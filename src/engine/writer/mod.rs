@@ -7,8 +7,9 @@
 //!
 //! - The leader never awaits. What is queued when its group is done goes to the blocking pool: the *hand-over*.
 //! - A request owns its data; one that was withdrawn before it started is skipped.
-//! - A request that fails leaves its neighbours untouched: it is a single writing statement, or has a savepoint. Where
-//!   SQLite rolls the whole group back because of it, the others run again without it.
+//! - A request that fails leaves its neighbours untouched. One writing statement is taken back by SQLite; where one of several
+//!   statements fails, the group is rolled back and run again, with a savepoint for each. Where SQLite rolls the whole group
+//!   back because of it, the others run again without it.
 //! - A bulk write and a caller's closure are never grouped: each has a transaction to itself, on the blocking pool, and is
 //!   rolled back by that. A checkpoint or a migration has none.
 
@@ -45,8 +46,8 @@ use super::turnstile::Turnstile;
 use super::wal::Checkpointer;
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
-use context::Context;
 pub(super) use context::OpenDatabase;
+use context::{Context, Guards};
 use index_schedule::queue_block;
 use indexing::Indexing;
 pub(crate) use kind::{WriteKind, WriteSize};
@@ -87,6 +88,7 @@ impl Writer {
             turnstile: Turnstile::new(),
             checkpointer,
             indexing: Arc::new(Indexing::new(indexer)),
+            guards: Guards::default(),
             is_unsettled: AtomicBool::new(false),
             needs_space: AtomicBool::new(false),
             marks_log: AtomicBool::new(true),

@@ -13,9 +13,7 @@ use super::kind::{WriteKind, WriteSize};
 use super::room::Room;
 use crate::commit_notes::CommitNotes;
 use crate::engine::runtime::catch_panic;
-use crate::engine::transaction::{
-    DatabaseId, as_closure_of, in_savepoint, is_open, unguessable_name,
-};
+use crate::engine::transaction::{DatabaseId, as_closure_of, in_savepoint, is_open, run_alone};
 use crate::error::{ErrorKind, StateStoreError};
 
 /// A queued write, whatever the type of its result.
@@ -26,8 +24,14 @@ pub(super) trait Request: Send {
     fn is_withdrawn(&self) -> bool;
     /// Claims the request, also a second time; returns false if its caller is gone.
     fn start(&self) -> bool;
-    /// Runs it and keeps its result.
-    fn run(&mut self, connection: &mut SqliteConnection, notes: &mut CommitNotes) -> Ran;
+    /// Runs it and keeps its result. `guarded` is whether one of several statements has a savepoint, so that its failure
+    /// leaves its neighbours as they are.
+    fn run(
+        &mut self,
+        connection: &mut SqliteConnection,
+        notes: &mut CommitNotes,
+        guarded: bool,
+    ) -> Ran;
     /// Returns whether it ran and succeeded.
     fn has_succeeded(&self) -> bool;
     /// Returns whether it failed for want of space on the disk.
@@ -46,7 +50,7 @@ pub(super) type WriteGroup = Vec<Box<dyn Request>>;
 pub(super) enum Ran {
     /// Done, or failed and left nothing behind.
     Cleanly,
-    /// Failed, and what it wrote has to be rolled back; it has the transaction to itself.
+    /// Failed, and what it wrote has to be rolled back with the whole transaction.
     HalfWay,
     /// Failed, and the transaction may be gone with it.
     Fatally,
@@ -121,28 +125,38 @@ where
         self.ticket.start()
     }
 
-    fn run(&mut self, connection: &mut SqliteConnection, notes: &mut CommitNotes) -> Ran {
+    fn run(
+        &mut self,
+        connection: &mut SqliteConnection,
+        notes: &mut CommitNotes,
+        guarded: bool,
+    ) -> Ran {
         let (kind, database, work) = (self.kind, self.database, &mut self.work);
         let (result, is_intact) = self.span.in_scope(|| match kind {
-            WriteKind::SingleStatement | WriteKind::Bulk | WriteKind::OutsideTransaction => {
+            WriteKind::FewStatements if guarded => {
+                in_savepoint(connection, "operation", |connection| {
+                    work(connection, notes)
+                })
+            }
+            WriteKind::Closure(_) => as_closure_of(database, || run_alone(connection, notes, work)),
+            _ => {
                 let result = catch_panic(|| work(connection, notes));
                 // SQLite may have ended the transaction: whoever fails is asked.
                 let is_suspect = matches!(&result, Err(error) if error.may_end_transaction());
                 (result, !is_suspect)
             }
-            WriteKind::FewStatements => in_savepoint(connection, "operation", |connection| {
-                work(connection, notes)
-            }),
-            WriteKind::Closure(_) => as_closure_of(database, || {
-                in_savepoint(connection, &unguessable_name(), |connection| {
-                    work(connection, notes)
-                })
-            }),
         });
         let has_panicked = matches!(result, Err(StateStoreError::Panicked { .. }));
         let has_failed = result.is_err();
         self.result = Some(result.map_err(|error| error.during(self.operation)));
-        if kind == WriteKind::Bulk && has_failed {
+        let is_half_way = has_failed
+            && match kind {
+                WriteKind::FewStatements => !guarded,
+                WriteKind::Bulk => true,
+                WriteKind::Closure(_) => is_intact,
+                WriteKind::SingleStatement | WriteKind::OutsideTransaction => false,
+            };
+        if is_half_way {
             Ran::HalfWay
         } else if is_intact
             || (kind == WriteKind::SingleStatement && !has_panicked && is_open(connection))

@@ -2,6 +2,7 @@
 
 use super::dialect::Connection;
 use crate::commit_notes::CommitNotes;
+use crate::error::StateStoreError;
 use crate::models::Scope;
 use crate::read_budget::ReadBudget;
 
@@ -50,11 +51,14 @@ impl<'t> TableContext<'t> {
     }
 
     /// Returns the connection for a caller, who may do anything with it.
-    pub(crate) fn lend_connection(&mut self) -> &mut Connection {
-        if !self.notes.lent_connection {
-            self.notes.lent_connection = true;
+    pub(crate) fn lend_connection(&mut self) -> Result<&mut Connection, StateStoreError> {
+        if self.notes.lent_within.is_none()
+            && let Some(before_lending) = self.notes.before_lending
+        {
             self.notes.last_event_before = super::search::newest_event(self.connection).ok();
+            let name = before_lending(self.connection);
+            self.notes.lent_within = Some(name.ok_or(StateStoreError::TransactionEscaped)?);
         }
-        self.connection
+        Ok(self.connection)
     }
 }
