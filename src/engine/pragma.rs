@@ -57,9 +57,9 @@ pub(super) fn set_busy_timeout(
     Ok(connection.batch_execute(&pragma)?)
 }
 
-/// Pages in the log at which a commit moves what is left itself, so that the log begins again: 16 MiB. A file that only
+/// Pages in the log at which a commit moves what is left itself, so that the log begins again: 32 MiB. A file that only
 /// grows is slower to sync than one that is written over: its length has to be synced as well.
-pub(super) const AUTOCHECKPOINT_PAGES: u32 = 4000;
+pub(super) const AUTOCHECKPOINT_PAGES: u32 = 8000;
 /// The log file is cut to this size when it begins again, in bytes; above it, there is a warning.
 pub(super) const KEPT_WAL_BYTES: u64 = 64 * 1024 * 1024;
 

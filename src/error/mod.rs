@@ -203,8 +203,8 @@ pub enum StateStoreError {
         /// What was tried.
         operation: &'static str,
     },
-    /// The full-text index of events is missing or damaged: nothing of this call was kept. Agents, transitions, snapshots,
-    /// tasks and sessions don't need it, and lists of events neither.
+    /// The full-text index of events is missing or damaged. Only a search needs it, its check, and a purge of events; what is
+    /// appended meanwhile is kept, and found once the index is made again.
     #[error(
         "the search index is damaged ({cause}): rebuild it with events().rebuild_search() or `descartes-state search rebuild`"
     )]

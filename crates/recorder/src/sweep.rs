@@ -7,7 +7,7 @@ use std::time::Duration;
 use descartes_state::serde_json::{Value, json};
 use descartes_state::{
     ActorType, ChangeIf, Clock, Event, PageRequest, SessionFilter, SessionRecord, SessionStatus,
-    SqliteStateStore, StateStoreError, SystemClock, Transaction, TransitionDraft, new_id,
+    SqliteStateStore, StateStoreError, Step, SystemClock, Transaction, new_id,
 };
 
 pub use crate::liveness::Liveness;
@@ -207,17 +207,16 @@ fn abandon_agent(
     if agent.is_deleted || is_taken || !["idle", "running"].contains(&&*agent.state.status) {
         return Ok(());
     }
-    let draft = TransitionDraft::new(agent_id, &agent.state.state_data, &agent.state.state_data)
-        .reason(format!("abandoned: {reason}"))
-        .timestamp(at)
-        .metadata(json!({
-            "session_id": session_id,
-            "status_before": agent.state.status,
-            "status_after": SessionStatus::Abandoned.as_str(),
-        }));
-    tx.transitions().record(&draft)?;
     let status = SessionStatus::Abandoned.as_str();
-    tx.agents()
-        .set_status(agent_id, status, ChangeIf::Any)
-        .map(drop)
+    let reason = format!("abandoned: {reason}");
+    let metadata = json!({
+        "session_id": session_id,
+        "status_before": agent.state.status,
+        "status_after": status,
+    });
+    let step = Step::to_status(agent_id, status)
+        .reason(&reason)
+        .timestamp(at)
+        .metadata(&metadata);
+    tx.agents().step(&step).map(drop)
 }

@@ -16,8 +16,9 @@ use crate::engine::event_indexer::EventIndexer;
 use crate::engine::runtime::catch_panic;
 use crate::error::{ErrorKind, StateStoreError};
 
-/// At how many events that wait a block is indexed at once; fewer wait for a moment in which none is appended.
-pub(super) const BLOCK_EVENTS: usize = 128;
+/// At how many events that wait a block is indexed at once; fewer wait for a moment in which none is appended. So few that a
+/// search looks through them in no time, and so many that of a hundred appends fewer than one waits for a block.
+pub(super) const BLOCK_EVENTS: usize = 240;
 
 /// How long it is left alone after a failure: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

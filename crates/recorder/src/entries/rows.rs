@@ -64,7 +64,8 @@ impl Row {
     }
 }
 
-/// A transition, and where its state before is.
+/// A transition, and where its state before is. Not a step: an agent has a state in each session that lines name, and its row
+/// the last of them all.
 #[derive(Debug)]
 pub(super) struct StateChange {
     pub(super) id: Uuid,

@@ -4,11 +4,12 @@ use descartes_state::runner::Reach;
 use descartes_state::serde_json::{Value, json};
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentExit, AgentStatus, ChangeIf, Clock, PageRequest, Session, SessionStatus, SnapshotFilter,
-    SnapshotOptions, StateStoreError, SystemClock, Transaction, TransitionDraft, new_id,
+    AgentExit, AgentState, AgentStatus, ChangeIf, Clock, PageRequest, Session, SessionStatus,
+    SnapshotFilter, SnapshotOptions, StateStoreError, Step, SystemClock, Transaction,
+    TransitionDraft, new_id,
 };
 
-use crate::agents::change_agent;
+use crate::agents::changed;
 use crate::liveness::{RECORDER, evidence};
 use crate::sessions;
 
@@ -142,17 +143,16 @@ impl Life {
     pub(super) fn begin(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
         let idle = self.state("idle", &[]);
         let known = tx.agents().get(&self.agent_id)?.map(|record| record.state);
-        if let Some(known) = &known {
+        let state = self.changed(tx, "idle", Some(&idle))?;
+        match known {
             // What another run, or another program, left as the state stays in the history.
-            let draft = self.draft(
-                &known.state_data,
-                &idle,
-                "a new run",
-                [&known.status, "idle"],
-            );
-            tx.transitions().record(&draft)?;
+            Some(known) => {
+                let metadata = self.metadata([&known.status, "idle"]);
+                let step = Step::to(&state).reason("a new run").metadata(&metadata);
+                tx.agents().step(&step).map(drop)?;
+            }
+            None => tx.agents().save(&state).map(drop)?,
         }
-        self.save(tx, "idle", Some(&idle))?;
         let program = self.command.first();
         let ending = match self.reach {
             Reach::Group => "group",
@@ -175,15 +175,18 @@ impl Life {
         tx: &mut Transaction<'_>,
         started: &Started,
     ) -> Result<(), StateStoreError> {
-        let idle = self.state("idle", &[]);
         let reason = match started.pid {
             Some(pid) => format!("started as process {pid}"),
             None => "started".to_owned(),
         };
-        let draft = self.draft(&idle, &started.running, &reason, ["idle", "running"]);
-        let draft = draft.id(started.id).timestamp(started.at);
-        tx.transitions().record(&draft)?;
-        self.save(tx, "running", Some(&started.running))
+        let state = self.changed(tx, "running", Some(&started.running))?;
+        let metadata = self.metadata(["idle", "running"]);
+        let step = Step::to(&state)
+            .id(started.id)
+            .timestamp(started.at)
+            .reason(&reason)
+            .metadata(&metadata);
+        tx.agents().step(&step).map(drop)
     }
 
     /// Records that the command has exited: the last transition, and the agent's status and state.
@@ -195,15 +198,30 @@ impl Life {
         let Ended {
             status, reason, at, ..
         } = &exited.ended;
-        let state = self.final_state(exited);
-        if tx.transitions().get(&exited.id)?.is_none() {
-            let (status_before, before) = &exited.before;
-            let draft = self.draft(before, &state, reason, [status_before, status.as_str()]);
-            let draft = draft.id(exited.id).timestamp(*at);
+        let is_recorded = tx.transitions().get(&exited.id)?.is_some();
+        let end = self.final_state(exited);
+        let state_data = (!exited.has_own_state).then_some(end.as_str());
+        let state = self.changed(tx, status.as_str(), state_data)?;
+        let (status_before, before) = &exited.before;
+        let metadata = self.metadata([status_before, status.as_str()]);
+        if !is_recorded && !exited.has_own_state {
+            let step = Step::to(&state)
+                .id(exited.id)
+                .timestamp(*at)
+                .reason(reason)
+                .metadata(&metadata);
+            return tx.agents().step(&step).map(drop);
+        }
+        if !is_recorded {
+            // Not a step: the agent's state is its own, and the history says how the command ended.
+            let draft = TransitionDraft::new(&self.agent_id, before, end)
+                .id(exited.id)
+                .timestamp(*at)
+                .reason(reason)
+                .metadata(metadata);
             tx.transitions().record(&draft)?;
         }
-        let state = (!exited.has_own_state).then_some(state.as_str());
-        self.save(tx, status.as_str(), state)
+        tx.agents().save(&state).map(drop)
     }
 
     fn final_state(&self, exited: &Exited) -> String {
@@ -262,29 +280,23 @@ impl Life {
         Ok(made.map(|snapshot| snapshot.id))
     }
 
-    fn draft(
-        &self,
-        before: &str,
-        after: &str,
-        reason: &str,
-        [status_before, status_after]: [&str; 2],
-    ) -> TransitionDraft {
-        TransitionDraft::new(&self.agent_id, before, after)
-            .reason(reason)
-            .metadata(json!({
-                "session_id": self.session_id,
-                "status_before": status_before,
-                "status_after": status_after,
-            }))
+    /// Returns the metadata of a transition.
+    fn metadata(&self, [status_before, status_after]: [&str; 2]) -> Value {
+        json!({
+            "session_id": self.session_id,
+            "status_before": status_before,
+            "status_after": status_after,
+        })
     }
 
-    fn save(
+    /// Returns the agent's state with another status, and other state data where there is some.
+    fn changed(
         &self,
         tx: &mut Transaction<'_>,
         status: &str,
         state_data: Option<&str>,
-    ) -> Result<(), StateStoreError> {
-        change_agent(tx, &self.agent_id, |state| {
+    ) -> Result<AgentState, StateStoreError> {
+        changed(tx, &self.agent_id, |state| {
             state.status = status.to_owned();
             if let Some(metadata) = state.metadata.as_object_mut() {
                 metadata.insert("backend".to_owned(), json!(self.backend));
