@@ -255,13 +255,13 @@ async fn the_log_stays_bounded_under_steady_load_and_goes_with_the_store() {
 #[tokio::test]
 async fn the_log_of_an_idle_store_is_moved_without_a_further_write() {
     let (_directory, store) = open(quick()).await;
-    // More than 1000 pages, in one write: nothing comes after it.
+    // More than 4000 pages, in one write: nothing comes after it.
     store
-        .save_agent_state(&large("large", 1_500))
+        .save_agent_state(&large("large", 4_500))
         .await
         .unwrap();
     let length = || std::fs::metadata(store.path()).unwrap().len();
-    until("the log is in the database", || length() > 1_500 * 4096).await;
+    until("the log is in the database", || length() > 4_500 * 4096).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,7 +269,7 @@ async fn closing_while_the_log_is_moved_loses_nothing() {
     let (directory, mut store) = open(quick()).await;
     let mut acknowledged = 0;
     for round in 0..20u128 {
-        // The first commit of a store and each of 4 MiB set a move off; it may be under way now.
+        // The first commit of a store and each of 16 MiB set a move off; it may be under way now.
         let events: Vec<_> = (0..50)
             .map(|number| numbered_event(round * 100 + number, &"word ".repeat(5_000)))
             .collect();
