@@ -15,6 +15,8 @@ pub(crate) struct CommitNotes {
     /// A caller's closure had the connection itself: it may have written any row, and changed settings. What this is, is the
     /// engine's: the name of a savepoint.
     pub(crate) lent_within: Option<String>,
+    /// It could not be lent, because the transaction had ended.
+    pub(crate) lending_failed: bool,
     /// The last event when the connection was lent: what is above it was written through the connection.
     pub(crate) last_event_before: Option<i64>,
 }

@@ -4,6 +4,7 @@
 //! all of them do, the pool has none left for the work that they wait for. A job that nobody has begun after a moment
 //! therefore gets a thread of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -137,7 +138,9 @@ fn run_unless_begun(watched: Watched) {
         return;
     };
     let Some(runtime) = runtime else {
-        return job();
+        // This thread serves every store of the process.
+        let _panicked = catch_unwind(AssertUnwindSafe(job));
+        return;
     };
     let spawned = thread::Builder::new()
         .name("state-store".into())

@@ -24,7 +24,8 @@ pub(super) fn commit(connection: &mut SqliteConnection) -> Result<(), StateStore
 
 /// Rolls back; returns whether the connection is clean afterwards. If it isn't, it has to go.
 pub(super) fn rollback(connection: &mut SqliteConnection) -> bool {
-    AnsiTransactionManager::rollback_transaction(connection).is_ok()
+    // Within a savepoint that was left open, only that would be rolled back.
+    AnsiTransactionManager::rollback_transaction(connection).is_ok() && depth(connection).is_none()
 }
 
 /// Returns whether a transaction is still open. SQLite ends it by itself on some errors, and Diesel doesn't notice; the
@@ -65,7 +66,7 @@ pub(super) fn run_alone<T>(
     let result = catch_panic(|| work(connection, notes));
     let is_intact = match &notes.lent_within {
         Some(name) => end_savepoint(connection, name, result.is_ok()),
-        None => is_open(connection),
+        None => !notes.lending_failed && is_open(connection) && depth(connection) == Some(1),
     };
     explain(result, is_intact)
 }

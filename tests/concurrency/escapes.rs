@@ -81,6 +81,38 @@ async fn a_closure_that_ends_its_transaction_is_caught_and_the_next_finds_a_clea
     assert_usable(&store, "a panic after COMMIT").await;
 }
 
+/// SQLite ends the transaction by itself, and the closure takes no notice.
+#[tokio::test]
+async fn a_closure_that_goes_on_after_its_transaction_was_rolled_back_is_no_success() {
+    let (_directory, store) = open(quick()).await;
+    connect(store.path())
+        .batch_execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON agent_states WHEN new.name = 'refused'
+             BEGIN SELECT RAISE(ROLLBACK, 'constraint failed'); END;",
+        )
+        .unwrap();
+    for takes_connection in [false, true] {
+        let caught = soon(store.transact(move |tx| -> Done {
+            tx.agents().save(&agent("lost"))?;
+            let mut refused = agent("refused");
+            refused.name = "refused".into();
+            assert!(tx.agents().save(&refused).is_err());
+            if takes_connection {
+                assert!(tx.sqlite().is_err());
+                assert!(tx.sqlite().is_err());
+            }
+            Ok(())
+        }))
+        .await;
+        assert!(
+            matches!(caught, Err(Failure::TransactionEscaped)),
+            "{caught:?}"
+        );
+        assert_eq!(count(&mut connect(store.path()), "agent_states"), 0);
+    }
+    assert_usable(&store, "after a rollback").await;
+}
+
 /// A setting as text.
 fn setting(connection: &mut SqliteConnection, value: &str, from: &str) -> String {
     diesel::select(diesel::dsl::sql::<Text>(&format!(

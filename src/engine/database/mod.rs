@@ -342,7 +342,7 @@ impl Database {
             return;
         };
         let indexing = connections.writer.indexing();
-        while indexing.is_wanted() {
+        while indexing.may_index() {
             let own = Arc::clone(indexing);
             let work = move |connection: &mut SqliteConnection, _: &mut CommitNotes| {
                 own.index_block(connection)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::context::{Context, OpenDatabase};
 use super::indexing::{BLOCK_EVENTS, Block};
-use crate::engine::blocking::call_after_a_moment;
+use crate::engine::blocking::{call_after_a_moment, spawn_surely};
 
 /// Takes note of what a commit appended, and sees to it that it is indexed: next where a block waits, else after a moment in
 /// which nothing is appended.
@@ -70,9 +70,14 @@ fn await_rest(alarm: Alarm, keep_alive: Weak<dyn OpenDatabase>) {
             }
         } else if indexing.appends.load(Ordering::Acquire) != seen {
             await_rest(alarm, keep_alive);
-        } else if let Some(keep_alive) = keep_alive.upgrade() {
+        } else {
             drop(alarm);
-            keep_alive.index_soon();
+            // There: who holds the database last closes it, and that takes its time.
+            spawn_surely(&context.runtime, move || {
+                if let Some(database) = keep_alive.upgrade() {
+                    database.index_soon();
+                }
+            });
         }
     });
 }

@@ -86,12 +86,15 @@ impl Indexing {
         Ok(has_more)
     }
 
+    /// Returns whether a block is to be queued.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.is_queued.load(Ordering::Acquire) && self.may_index()
+    }
+
     /// Returns whether anything waits, and may be indexed now.
-    pub(in crate::engine) fn is_wanted(&self) -> bool {
+    pub(in crate::engine) fn may_index(&self) -> bool {
         let is_paused = (*self.failures()).is_some_and(|failures| Instant::now() < failures.until);
-        self.waiting.load(Ordering::Acquire) > 0
-            && !self.is_queued.load(Ordering::Acquire)
-            && !is_paused
+        self.waiting.load(Ordering::Acquire) > 0 && !is_paused
     }
 
     /// Forgets failures: the index was made again.

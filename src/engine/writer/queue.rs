@@ -91,11 +91,11 @@ impl WriteQueue {
         Ok(!state.has_leader)
     }
 
-    /// Makes the caller the leader, if there is none and anything waits; returns the connection, which the first leader
+    /// Makes the caller the leader, if there is none, the queue isn't closed, and anything waits; returns the connection, which the first leader
     /// has to open.
     pub(super) fn lead(&self) -> Option<Option<OwnConnection>> {
         let mut state = self.lock();
-        if state.has_leader || state.requests.is_empty() {
+        if state.has_leader || state.is_closed || state.requests.is_empty() {
             return None;
         }
         state.has_leader = true;

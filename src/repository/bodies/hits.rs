@@ -48,7 +48,7 @@ const WINDOW: i64 = 4096;
 const GROWTH: i64 = 8;
 
 /// More rows than wait to be indexed while their writer runs: a group of writes above a block.
-const USUALLY_WAITING: usize = 512;
+const USUALLY_WAITING: i64 = 512;
 
 /// A stretch of the log: its first and its last number.
 type Stretch = (i64, i64);
@@ -103,6 +103,11 @@ impl Hits<'_> {
         if self.missing() == 0 || newest.is_none_or(|newest| newest < first) || first > last {
             return Ok(());
         }
+        if newest.is_some_and(|newest| newest.saturating_sub(first) > USUALLY_WAITING)
+            && let Some(budget) = self.budget
+        {
+            budget.miss_index();
+        }
         let numbers = self.recent_numbers((first, last))?;
         if numbers.is_empty() {
             return Ok(());
@@ -137,22 +142,15 @@ impl Hits<'_> {
             Order::Ascending => rows.order(events::seq.asc()),
         };
         let mut recent = Recent::new(self.wanted, self.missing());
-        let mut looked_at = 0_usize;
         // One at a time: a row may be large.
         for row in rows.load_iter::<(i64, String), DefaultLoadingMode>(self.connection)? {
             let (seq, words) = row?;
             if let Some(budget) = self.budget {
                 budget.spend(words.len())?;
             }
-            looked_at += 1;
             if recent.look_at(seq, words)? {
                 break;
             }
-        }
-        if looked_at > USUALLY_WAITING
-            && let Some(budget) = self.budget
-        {
-            budget.miss_index();
         }
         recent.finish()
     }

@@ -3,6 +3,9 @@
 
 use rustix::process::Signal;
 
+use descartes_state::diesel::connection::SimpleConnection;
+use descartes_state_testing::connect;
+
 use crate::support::{Place, Running, eventually, text};
 
 fn start_one(place: &Place, name: &str) -> (Running, String) {
@@ -49,7 +52,16 @@ fn a_killed_run_is_marked_and_closed_and_one_that_was_stopped_is_not() {
     });
     killed.signal(Signal::KILL);
     drop(killed.done());
-    stopped.signal(Signal::STOP);
+    // Not in the middle of a write: it would keep the lock.
+    eventually(|| {
+        stopped.signal(Signal::STOP);
+        let path = place.path().join("data/agent_state.db");
+        let is_free = connect(&path).batch_execute("BEGIN IMMEDIATE; ROLLBACK;");
+        if is_free.is_err() {
+            stopped.signal(Signal::CONT);
+        }
+        is_free.ok()
+    });
     assert_eq!(session(&place, &dead)["liveness"], "dead");
     assert_eq!(session(&place, &alive)["liveness"], "alive");
     let swept = place.json(&["sessions", "sweep", "--silent-for", "0"]);
