@@ -7,7 +7,9 @@ use descartes_state::diesel::connection::{
 use descartes_state::diesel::prelude::*;
 use descartes_state::diesel::sql_types::Text;
 use descartes_state::{AgentFilter, ReadTransaction, StateStoreError};
-use descartes_state_testing::{agent, connect, count, numbered_event, open, quick, soon};
+use descartes_state_testing::{
+    agent, connect, connect_patiently, count, numbered_event, open, quick, soon,
+};
 
 use super::closures::assert_usable;
 
@@ -85,7 +87,7 @@ async fn a_closure_that_ends_its_transaction_is_caught_and_the_next_finds_a_clea
 #[tokio::test]
 async fn a_closure_that_goes_on_after_its_transaction_was_rolled_back_is_no_success() {
     let (_directory, store) = open(quick()).await;
-    connect(store.path())
+    connect_patiently(store.path())
         .batch_execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON agent_states WHEN new.name = 'refused'
              BEGIN SELECT RAISE(ROLLBACK, 'constraint failed'); END;",
@@ -108,7 +110,10 @@ async fn a_closure_that_goes_on_after_its_transaction_was_rolled_back_is_no_succ
             matches!(caught, Err(Failure::TransactionEscaped)),
             "{caught:?}"
         );
-        assert_eq!(count(&mut connect(store.path()), "agent_states"), 0);
+        assert_eq!(
+            count(&mut connect_patiently(store.path()), "agent_states"),
+            0
+        );
     }
     assert_usable(&store, "after a rollback").await;
 }
