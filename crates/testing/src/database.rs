@@ -86,7 +86,8 @@ pub fn assert_index_is_whole(connection: &mut SqliteConnection) {
     // With a rank, the index is compared with the rows too.
     connection
         .batch_execute(
-            "INSERT INTO events_search (events_search, rank) VALUES ('integrity-check', 1)",
+            "PRAGMA busy_timeout = 10000;
+             INSERT INTO events_search (events_search, rank) VALUES ('integrity-check', 1);",
         )
         .unwrap();
 }

@@ -22,8 +22,9 @@ use crate::lines::Stream;
 const TOGETHER: Duration = Duration::from_millis(30);
 /// A terminal that is closed hangs up, and then its shell does, within this time.
 const HANGING_UP: Duration = Duration::from_secs(1);
-/// How long the signal is waited for of which the command has ended.
-const ITS_SIGNAL: Duration = Duration::from_millis(50);
+/// How long the signal is waited for of which the command has ended. On a busy machine it comes late, and a shell goes on with its
+/// loop where we don't end of it too.
+const ITS_SIGNAL: Duration = Duration::from_millis(250);
 
 /// Signals to this program, and what they have come to.
 pub(super) struct Watch {
