@@ -11,10 +11,7 @@ use descartes_state::{
     Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore,
     StateStoreError, Step, StoreOptions, TaskFilter, TaskStatus, TransitionDraft, TransitionFilter,
 };
-use descartes_state_testing::{
-    HeldWriter, agent, connect, lines, numbered_event, numbered_task, open, poll_once,
-    polled_at_most, quick, soon,
-};
+use descartes_state_testing::{HeldWriter, agent, assert_index_is_whole, connect, lines, numbered_event, numbered_task, open, poll_once, polled_at_most, quick, soon, until_indexed};
 
 type Done = Result<(), StateStoreError>;
 type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -283,7 +280,10 @@ async fn cancel_all(options: StoreOptions, lane: Lane) {
             }
         }
     }
+    // What was dropped left no half of an event in the search either.
+    until_indexed(&store).await;
     store.close().await.unwrap();
+    assert_index_is_whole(&mut other);
 }
 
 /// Polls a call so often and drops it; true if it was complete by then.

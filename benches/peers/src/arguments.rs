@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 /// Runs descartes-state and its peers side by side, and prints how they compare.
 #[derive(Debug, Parser)]
 pub(crate) struct Arguments {
-    /// Ends within 90 seconds: what most goals need, three short rounds
+    /// Ends within three minutes: what most goals need, three short rounds
     #[arg(long)]
     pub(crate) quick: bool,
     /// Some seconds: every contestant and workload, a handful of operations, no meaningful numbers
