@@ -11,7 +11,10 @@ use descartes_state::{
     Session, SessionFilter, SessionStatus, SnapshotFilter, SnapshotOptions, SqliteStateStore,
     StateStoreError, Step, StoreOptions, TaskFilter, TaskStatus, TransitionDraft, TransitionFilter,
 };
-use descartes_state_testing::{HeldWriter, agent, assert_index_is_whole, connect, lines, numbered_event, numbered_task, open, poll_once, polled_at_most, quick, soon, until_indexed};
+use descartes_state_testing::{
+    HeldWriter, agent, assert_index_is_whole, connect, lines, numbered_event, numbered_task, open,
+    poll_once, polled_at_most, quick, soon, until_indexed,
+};
 
 type Done = Result<(), StateStoreError>;
 type Call = Pin<Box<dyn Future<Output = Done> + Send>>;

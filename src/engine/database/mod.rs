@@ -1,5 +1,6 @@
 //! One open database file, shared by all stores on it in this process.
 
+mod closing;
 mod connections;
 mod pending_close;
 mod registry;
@@ -24,13 +25,13 @@ use super::runtime::{AcquireTimeout, current_or, on_blocking_pool};
 use super::schema::{self, Schema};
 use super::search_index;
 use super::transaction::DatabaseId;
-use super::wal::{self, Checkpointer};
+use super::wal::Checkpointer;
 use super::writer::{OpenDatabase, Submitter, WriteKind, WriteSize, Writer};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
 use crate::migrations::Revert;
 use connections::Connections;
-use pending_close::{close_pending, close_soon, defer_close, lock_opening};
+use pending_close::{close_pending, lock_opening};
 use registry::{Joined, Registry, Verdict};
 
 /// The databases that are open in this process.
@@ -335,89 +336,6 @@ impl Database {
         };
         self.submit_outside_transaction(operation, work).await
     }
-
-    /// Indexes the events that wait. Those that can't be indexed now are found all the same, and indexed with the next.
-    async fn index_rest(self: &Arc<Self>) {
-        let Ok(connections) = self.connections() else {
-            return;
-        };
-        let indexing = connections.writer.indexing();
-        while indexing.may_index() {
-            let own = Arc::clone(indexing);
-            let work = move |connection: &mut SqliteConnection, _: &mut CommitNotes| {
-                own.index_block(connection)
-            };
-            let indexed = self
-                .submit("close", WriteKind::Bulk, WriteSize::SMALL, work)
-                .await;
-            if let Err(error) = indexed {
-                tracing::debug!(%error, "events that were appended last are not indexed yet");
-                break;
-            }
-        }
-    }
-
-    /// Moves the log into the file, and closes every connection, unless a store has opened the file again. May be called
-    /// again when it was dropped half-way.
-    pub(super) async fn shut_down(self: &Arc<Self>) -> Result<(), StateStoreError> {
-        let connections = self.connections()?;
-        connections.readers.settle().await;
-        let checkpointer = Arc::clone(&connections.checkpointer);
-        // Without a runtime nothing is being moved.
-        let content = self
-            .blocking(move |database| {
-                checkpointer.settle();
-                schema::refuse_foreign_content(&database.file)
-            })
-            .await;
-        // One that was dropped may be closing the connections now: the writer must not open another.
-        let is_closing = self.is_closing.load(Ordering::Acquire);
-        // The log may be another file's by now.
-        let place = match content {
-            Err(moved @ StateStoreError::DatabaseMoved { .. }) => Err(moved),
-            // Without a runtime nobody could look.
-            _ => self.file.check_place(),
-        };
-        let may_write = self.is_ready.load(Ordering::Acquire)
-            && !is_closing
-            && place.is_ok()
-            && !self.file.is_read_only();
-        let checkpointed = if may_write {
-            self.index_rest().await;
-            let checkpoint = |connection: &mut SqliteConnection, _: &mut CommitNotes| {
-                wal::move_before_closing(connection)
-            };
-            self.submit_outside_transaction("close", checkpoint).await
-        } else {
-            Ok(())
-        };
-        self.is_closing.store(true, Ordering::Release);
-        let closing = CloseOnDrop(Arc::clone(self));
-        let closed = self
-            .blocking(move |_| {
-                drop(closing);
-                Ok(())
-            })
-            .await;
-        match place.and(checkpointed).and(closed) {
-            // The runtime is gone: the connections were closed on this thread, the last with a checkpoint of its own.
-            Err(StateStoreError::Closed) => Ok(()),
-            result => result,
-        }
-    }
-
-    /// Closes the connections, unless a store has the database open; returns whether it did. On a thread that may wait.
-    fn close_unused(&self) -> bool {
-        let lock = lock_opening();
-        if !OPEN.remove_unused(&self.identity, self.id) {
-            return false;
-        }
-        if let Ok(connections) = self.connections() {
-            connections.close();
-        }
-        close_pending(&self.identity, &lock);
-        true
-    }
 }
 
 impl OpenDatabase for Database {
@@ -425,28 +343,6 @@ impl OpenDatabase for Database {
         if let Ok(connections) = self.connections() {
             let writer = Arc::clone(&connections.writer);
             writer.index_soon(self);
-        }
-    }
-}
-
-/// Closes the connections when it is dropped, also by a runtime that refuses to run it.
-struct CloseOnDrop(Arc<Database>);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        // deadpool's pool asks for one.
-        let _inside = self.0.runtime.enter();
-        let is_closed = self.0.close_unused();
-        self.0.is_closing.store(is_closed, Ordering::Release);
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        if let Some(connections) = self.connections.take() {
-            defer_close(self.identity.clone(), connections, self.runtime.clone());
-            OPEN.remove(&self.identity, self.id);
-            close_soon(self.identity.clone());
         }
     }
 }
