@@ -60,7 +60,7 @@ async fn fail_half_way(store: SqliteStateStore, number: usize) -> Result<(), Sta
     let name = format!("half {number}");
     let state = agent(&name);
     let taken = numbered_event(7, "something else");
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let mut batch = store.batch();
         batch.agents().save(&state)?;
         batch.events().append(&taken)?;

@@ -56,10 +56,9 @@ impl<'t> TableContext<'t> {
             && let Some(before_lending) = self.notes.before_lending
         {
             self.notes.last_event_before = super::search::newest_event(self.connection).ok();
-            self.notes.lent_within = match self.notes.lending_failed {
-                true => None,
-                false => before_lending(self.connection),
-            };
+            if !self.notes.lending_failed {
+                self.notes.lent_within = before_lending(self.connection);
+            }
             if self.notes.lent_within.is_none() {
                 self.notes.lending_failed = true;
                 return Err(StateStoreError::TransactionEscaped);
