@@ -130,6 +130,11 @@ impl ArrivalPredictor {
         let misses = self.misses.load(Ordering::Relaxed);
         misses < MOST_MISSES || misses.is_multiple_of(PROBE_INTERVAL)
     }
+
+    /// Returns whether it came lately.
+    pub(super) fn is_usual(&self) -> bool {
+        self.misses.load(Ordering::Relaxed) < MOST_MISSES
+    }
 }
 
 #[cfg(test)]

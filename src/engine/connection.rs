@@ -31,6 +31,8 @@ pub(super) struct OwnConnection {
     log_seen: Option<Instant>,
     /// What SQLite says of others' commits, when the schema was last looked at by a write.
     data_version: Option<i64>,
+    /// Pages in the log at which a commit has it begin again.
+    log_pages: u32,
     /// When the schema was last looked at by a read.
     schema_seen: Option<Instant>,
     /// What the file was when this connection opened it as one that never changes.
@@ -72,6 +74,7 @@ impl OwnConnection {
             log: None,
             log_seen: None,
             data_version: None,
+            log_pages: pragma::SHORT_LOG_PAGES,
             schema_seen: None,
             stamp,
         })
@@ -132,6 +135,17 @@ impl OwnConnection {
     /// Takes out what the last transaction saw of others' commits, to be put back after the next.
     pub(super) fn data_version(&mut self) -> &mut Option<i64> {
         &mut self.data_version
+    }
+
+    pub(super) fn log_pages(&self) -> u32 {
+        self.log_pages
+    }
+
+    /// Sets at how many pages in the log a commit has it begin again.
+    pub(super) fn set_log_pages(&mut self, pages: u32) {
+        if pages != self.log_pages && pragma::bound_wal(&mut self.connection, pages).is_ok() {
+            self.log_pages = pages;
+        }
     }
 
     /// Checks that the schema is still whole, from time to time. A write looks each time; a read by key takes no longer
@@ -205,7 +219,7 @@ impl OwnConnection {
                 return false;
             }
         }
-        let bounds = pragma::bound_wal(&mut self.connection);
+        let bounds = pragma::bound_wal(&mut self.connection, self.log_pages);
         bounds.is_ok() && pragma::settings(&mut self.connection).as_ref() == Ok(&self.settings)
     }
 }

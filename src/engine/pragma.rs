@@ -45,7 +45,7 @@ pub(super) fn configure(
     for pragma in pragmas.iter().chain(COMMON) {
         connection.batch_execute(&format!("PRAGMA {pragma};"))?;
     }
-    bound_wal(connection)
+    bound_wal(connection, SHORT_LOG_PAGES)
 }
 
 /// Sets how long SQLite waits for a lock.
@@ -57,16 +57,20 @@ pub(super) fn set_busy_timeout(
     Ok(connection.batch_execute(&pragma)?)
 }
 
-/// Pages in the log at which a commit moves what is left itself, so that the log begins again: 32 MiB. A file that only
-/// grows is slower to sync than one that is written over: its length has to be synced as well.
-pub(super) const AUTOCHECKPOINT_PAGES: u32 = 8000;
+/// The fewest and the most pages in the log at which a commit moves what is left itself, so that the log begins again: 8 and
+/// 32 MiB. A file that only grows is slower to sync than one that is written over: its length has to be synced as well.
+pub(super) const SHORT_LOG_PAGES: u32 = 2000;
+pub(super) const LONG_LOG_PAGES: u32 = 8000;
 /// The log file is cut to this size when it begins again, in bytes; above it, there is a warning.
 pub(super) const KEPT_WAL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Sets what SQLite itself does about the log's size; it has no function that reads the first.
-pub(super) fn bound_wal(connection: &mut SqliteConnection) -> Result<(), StateStoreError> {
+pub(super) fn bound_wal(
+    connection: &mut SqliteConnection,
+    pages: u32,
+) -> Result<(), StateStoreError> {
     let pragmas = format!(
-        "PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}; PRAGMA journal_size_limit = {KEPT_WAL_BYTES};"
+        "PRAGMA wal_autocheckpoint = {pages}; PRAGMA journal_size_limit = {KEPT_WAL_BYTES};"
     );
     Ok(connection.batch_execute(&pragmas)?)
 }
@@ -115,6 +119,11 @@ pub(super) fn application_id(connection: &mut SqliteConnection) -> QueryResult<i
 /// Returns the bytes of a page.
 pub(super) fn page_size(connection: &mut SqliteConnection) -> QueryResult<i64> {
     read_integer(connection, "page_size")
+}
+
+/// Returns how many pages the database has.
+pub(super) fn page_count(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    read_integer(connection, "page_count")
 }
 
 /// Returns a number that differs once another connection has committed to the database

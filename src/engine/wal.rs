@@ -7,7 +7,8 @@
 //!
 //! A read that stays open keeps what it sees in the log. So that the log can't fill the disk, it has a limit.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::cmp::Ordering as CompareOrdering;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,16 +18,18 @@ use tokio::runtime::Handle;
 use super::connection::OwnConnection;
 use super::file::DatabaseFile;
 use super::options::StoreOptions;
-use super::pragma::{self, AUTOCHECKPOINT_PAGES, KEPT_WAL_BYTES, Role};
+use super::pragma::{self, KEPT_WAL_BYTES, LONG_LOG_PAGES, Role, SHORT_LOG_PAGES};
 use super::runtime::{catch_panic, current_or};
 use super::schema::refuse_foreign_content;
 use crate::error::StateStoreError;
 
-/// Pages in the log at which they are moved: 16 MiB. Each time the file is synced, and one to three commits wait for the disk
-/// meanwhile; at SQLite's own 1000, one append in a hundred did (`docs/performance.md`).
-const CHECKPOINT_PAGES: u64 = 4000;
+/// The log is moved whenever this part of its length has been written. Each time the file is synced, and one to three commits wait
+/// for the disk meanwhile; at SQLite's own 1000 pages, one append in a hundred did (`docs/performance.md`).
+const MOVES_A_LENGTH: u64 = 2;
+/// How many pages of the database there are to one of the log: where an index is large, a commit writes many pages.
+const LOG_SHARE: u64 = 8;
 /// Pages in the log at which it is plain that reads keep it from beginning again. From then on those are waited for.
-const HELD_PAGES: u64 = 2 * AUTOCHECKPOINT_PAGES as u64;
+const HELD_PAGES: u64 = 2 * LONG_LOG_PAGES as u64;
 /// The longest that readers are waited for; writers wait meanwhile.
 const READER_WAIT: Duration = Duration::from_millis(20);
 /// What each page has before it in the log (<https://www.sqlite.org/fileformat.html#the_write_ahead_log>).
@@ -41,6 +44,10 @@ pub(super) struct Checkpointer {
     pages: AtomicU64,
     /// Pages in the log when it was last moved.
     moved_at: AtomicU64,
+    /// Pages in the log at which the writer has it begin again.
+    length: AtomicU32,
+    /// Pages of the database when the log was last moved.
+    database_pages: AtomicU64,
     /// Bytes of a page in the log.
     frame_bytes: AtomicU64,
     is_running: AtomicBool,
@@ -65,6 +72,8 @@ impl Checkpointer {
             limit: options.wal_limit,
             pages: AtomicU64::new(0),
             moved_at: AtomicU64::new(0),
+            length: AtomicU32::new(SHORT_LOG_PAGES),
+            database_pages: AtomicU64::new(0),
             frame_bytes: AtomicU64::new(DEFAULT_PAGE_BYTES + FRAME_HEADER),
             is_running: AtomicBool::new(false),
             has_moved: AtomicBool::new(false),
@@ -85,9 +94,9 @@ impl Checkpointer {
             self.moved_at.store(0, Ordering::Release);
         }
         let has_begun_again = pages < before
-            || pages >= u64::from(AUTOCHECKPOINT_PAGES)
+            || pages >= self.length()
             || self.has_moved.swap(false, Ordering::AcqRel);
-        let due = self.moved_at.load(Ordering::Acquire) + CHECKPOINT_PAGES;
+        let due = self.moved_at.load(Ordering::Acquire) + self.length() / MOVES_A_LENGTH;
         if pages < due || self.is_running.swap(true, Ordering::AcqRel) {
             return has_begun_again;
         }
@@ -99,6 +108,32 @@ impl Checkpointer {
             }
         }));
         has_begun_again
+    }
+
+    /// Returns at how many pages the writer is to have the log begin again; `is_shared` is whether commits are shared.
+    ///
+    /// While the log's file grows, each commit pays for its new length. A lone writer of a small database feels that for long, so it
+    /// has a short log. Those who share commits fill a long one soon, and with a large index each move of a short one is felt.
+    pub(super) fn next_length(&self, current: u32, is_shared: bool) -> u32 {
+        let pages = self.pages.load(Ordering::Acquire);
+        let share = self.database_pages.load(Ordering::Relaxed) / LOG_SHARE;
+        let wanted = match u32::try_from(share) {
+            Ok(share) if !is_shared => share.clamp(SHORT_LOG_PAGES, LONG_LOG_PAGES),
+            _ => LONG_LOG_PAGES,
+        };
+        // One commit would have to move what is above a shorter length.
+        let half = |length: u32| u64::from(length) / MOVES_A_LENGTH;
+        let is_due = match wanted.cmp(&current) {
+            CompareOrdering::Less => pages <= half(wanted),
+            _ => pages >= half(current),
+        };
+        let length = if is_due { wanted } else { current };
+        self.length.store(length, Ordering::Release);
+        length
+    }
+
+    fn length(&self) -> u64 {
+        u64::from(self.length.load(Ordering::Acquire))
     }
 
     /// Returns whether the log holds as much as it may.
@@ -150,6 +185,8 @@ impl Checkpointer {
                 let page = u64::try_from(pragma::page_size(connection)?);
                 let frame = page.unwrap_or(DEFAULT_PAGE_BYTES) + FRAME_HEADER;
                 self.frame_bytes.store(frame, Ordering::Relaxed);
+                let pages = u64::try_from(pragma::page_count(connection)?).unwrap_or(0);
+                self.database_pages.store(pages, Ordering::Relaxed);
                 if is_held {
                     pragma::checkpoint_restart(connection)
                 } else {

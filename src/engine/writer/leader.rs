@@ -312,6 +312,9 @@ impl Leader {
                 connection.run(may_wait, |connection| catch_panic(|| wal_pages(connection)))
         {
             let has_begun_again = context.checkpointer.record(pages);
+            let is_shared = context.company.is_usual();
+            let length = connection.log_pages();
+            connection.set_log_pages(context.checkpointer.next_length(length, is_shared));
             context.marks_log.store(has_begun_again, Ordering::Release);
         }
         if matches!(ended, Ok(Ended::Committed)) && kind != WriteKind::OutsideTransaction {
