@@ -81,11 +81,7 @@ impl Encoded {
     pub(crate) fn decoded_len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Zstd(frame) => {
-                let said = zstd::zstd_safe::get_frame_content_size(frame);
-                let said = said.ok().flatten().map(usize::try_from);
-                said.and_then(Result::ok).unwrap_or(usize::MAX)
-            }
+            Self::Zstd(frame) => decoded_len(frame),
         }
     }
 
@@ -107,6 +103,13 @@ impl Encoded {
         }
         String::from_utf8(text).map_err(|error| Undecodable::Corrupt(format!("not UTF-8: {error}")))
     }
+}
+
+/// Returns how many bytes a zstd frame says that it decodes to.
+pub(crate) fn decoded_len(frame: &[u8]) -> usize {
+    let said = zstd::zstd_safe::get_frame_content_size(frame);
+    let said = said.ok().flatten().map(usize::try_from);
+    said.and_then(Result::ok).unwrap_or(usize::MAX)
 }
 
 /// Why a body is not decoded.

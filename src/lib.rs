@@ -17,9 +17,21 @@ mod read_budget;
 mod repository;
 #[cfg(feature = "runner")]
 pub mod runner;
-/// The tables, for type-checked queries of your own: generated from the migrations.
+/// The tables, for type-checked queries of your own: generated from the migrations. Those on PostgreSQL are in
+#[cfg_attr(feature = "postgres", doc = "[`postgres`](schema::postgres).")]
+#[cfg_attr(
+    not(feature = "postgres"),
+    doc = "`schema::postgres` (feature `postgres`)."
+)]
 #[allow(missing_docs)]
-pub mod schema;
+pub mod schema {
+    #[path = "../schema.rs"]
+    mod sqlite;
+    pub use sqlite::*;
+
+    #[cfg(feature = "postgres")]
+    pub mod postgres;
+}
 mod search_text;
 mod state_store;
 mod store;
@@ -52,10 +64,12 @@ pub use runner::{
     RunnerError, RunnerOptions,
 };
 pub use state_store::StateStore;
+#[cfg(feature = "postgres")]
+pub use store::PostgresStateStore;
 pub use store::{
-    AgentBatch, Agents, Batch, BatchResults, BatchTicket, EventBatch, Events, Migrations,
-    PrefixedBatch, SessionBatch, Sessions, SnapshotBatch, Snapshots, SqliteStateStore, TaskBatch,
-    Tasks, TransitionBatch, Transitions,
+    AgentBatch, Agents, AnyStateStore, Batch, BatchResults, BatchTicket, EventBatch, Events,
+    Migrations, PrefixedBatch, SessionBatch, Sessions, SnapshotBatch, Snapshots, SqliteStateStore,
+    TaskBatch, Tasks, TransitionBatch, Transitions,
 };
 
 pub use {chrono, deadpool_diesel, diesel, serde_json, uuid};

@@ -31,6 +31,8 @@ pub struct Limits {
     pub(crate) list_rows: usize,
     pub(crate) page_rows: u32,
     pub(crate) bulk_rows: usize,
+    /// Whether the database can keep no text with a NUL character.
+    refuses_nul: bool,
 }
 
 impl Default for Limits {
@@ -46,6 +48,7 @@ impl Default for Limits {
             list_rows: 100_000,
             page_rows: 10_000,
             bulk_rows: 100_000,
+            refuses_nul: false,
         }
     }
 }
@@ -141,11 +144,32 @@ impl Limits {
         value: &'a str,
     ) -> Result<&'a str, StateStoreError> {
         within(field, value.len(), self.text_bytes, "bytes")?;
+        self.nul(field, value)?;
         Ok(value)
+    }
+
+    fn nul(&self, field: &'static str, value: &str) -> Result<(), StateStoreError> {
+        if self.refuses_nul && value.contains('\0') {
+            return Err(StateStoreError::invalid(
+                field,
+                "it holds a NUL character, which PostgreSQL can't keep",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns the same limits for a database that can keep no text with a NUL character.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn without_nul(self) -> Self {
+        Self {
+            refuses_nul: true,
+            ..self
+        }
     }
 
     pub(crate) fn content<'a>(&self, value: &'a str) -> Result<&'a str, StateStoreError> {
         within("content", value.len(), self.content_bytes, "bytes")?;
+        self.nul("content", value)?;
         Ok(value)
     }
 

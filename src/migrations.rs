@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use crate::error::{MigrationError, Source, StateStoreError};
 
-const EMBEDDED: EmbeddedMigrations = embed_migrations!();
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
+
+const EMBEDDED: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// The table in which Diesel keeps what it has applied.
 pub(crate) const TABLE: &str = "__diesel_schema_migrations";
@@ -88,17 +91,19 @@ impl Known {
 }
 
 macro_rules! known {
-    ($( $version:literal $name:literal ),+ $(,)?) => {
+    ($directory:literal: $( $version:literal $name:literal ),+ $(,)?) => {
         &[$( Known {
             version: $version,
             name: $name,
-            up: include_str!(concat!("../migrations/000", $version, "_", $name, "/up.sql")),
+            up: include_str!(concat!("../", $directory, "/000", $version, "_", $name, "/up.sql")),
         } ),+]
     };
 }
+#[cfg(feature = "postgres")]
+use known;
 
 /// Diesel's embedded migrations hide their text, so the names stand here once more; a test compares the two.
-const KNOWN: &[Known] = known![
+const KNOWN: &[Known] = known!["migrations":
     1 "create_agent_states",
     2 "create_state_transitions",
     3 "create_state_snapshots",
@@ -178,18 +183,28 @@ pub(crate) fn pending(applied: &[AppliedMigration]) -> Vec<PendingMigration> {
         .collect()
 }
 
+/// The query for all that Diesel has applied.
+macro_rules! in_order {
+    () => {{
+        use crate::migrations::tables::__diesel_schema_migrations as migrations;
+        migrations::table
+            .select((migrations::version, migrations::run_on))
+            .order(migrations::version)
+    }};
+}
+#[cfg(feature = "postgres")]
+use in_order;
+
 /// Reads which of our migrations were applied, by version. An application keeps its own in the same table, under Diesel's
 /// timestamps: only four digits are ours.
 pub(crate) fn applied(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<AppliedMigration>, StateStoreError> {
-    use tables::__diesel_schema_migrations as migrations;
-    let rows: Vec<(String, chrono::NaiveDateTime)> = migrations::table
-        .select((migrations::version, migrations::run_on))
-        .order(migrations::version)
-        .load(connection)?;
-    Ok(rows
-        .into_iter()
+    Ok(ours(in_order!().load(connection)?))
+}
+
+fn ours(rows: Vec<(String, chrono::NaiveDateTime)>) -> Vec<AppliedMigration> {
+    rows.into_iter()
         .filter(|(version, _)| {
             version.len() == 4 && version.bytes().all(|byte| byte.is_ascii_digit())
         })
@@ -199,7 +214,7 @@ pub(crate) fn applied(
                 applied_at: run_on.and_utc().timestamp(),
             })
         })
-        .collect())
+        .collect()
 }
 
 /// Returns why a database with these migrations can't be worked with yet; `None` where it has all.
@@ -238,7 +253,14 @@ pub(crate) fn refuse_newer(applied: &[AppliedMigration]) -> Result<(), StateStor
 /// # Errors
 /// `NotInitialized` or `NewerDatabase`.
 pub(crate) fn require_whole(connection: &mut SqliteConnection) -> Result<(), StateStoreError> {
-    let applied = match applied(connection) {
+    refuse_partial(applied(connection))
+}
+
+/// Refuses a database that doesn't have all of our migrations, by what reading them has returned.
+fn refuse_partial(
+    applied: Result<Vec<AppliedMigration>, StateStoreError>,
+) -> Result<(), StateStoreError> {
+    let applied = match applied {
         Err(StateStoreError::DatabaseError(error)) if error.lacks_schema() => Vec::new(),
         applied => applied?,
     };
@@ -267,7 +289,15 @@ pub(crate) fn check_fingerprints(
     } else {
         Vec::new()
     };
-    for known in KNOWN {
+    compare_fingerprints(KNOWN, applied, &stored)
+}
+
+fn compare_fingerprints(
+    all: &[Known],
+    applied: &[AppliedMigration],
+    stored: &[(String, String)],
+) -> Result<(), StateStoreError> {
+    for known in all {
         if !applied.iter().any(|found| found.version == known.version) {
             continue;
         }
@@ -333,22 +363,24 @@ mod tests {
 
     #[test]
     fn each_migration_ends_with_the_fingerprint_of_its_text() {
-        for known in KNOWN {
-            let text = known.up.trim_end();
-            let (above, last) = text.rsplit_once('\n').unwrap();
-            let digest = Sha256::digest(format!("{above}\n").as_bytes());
-            let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            let version = known.version;
-            assert_eq!(
-                last,
-                format!(
-                    "INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('{version:04}', '{}');",
-                    &digits[..32]
-                ),
-                "{}",
-                known.full_name()
-            );
-            assert_eq!(known.fingerprint(), &digits[..32]);
-        }
+        KNOWN.iter().for_each(check_fingerprint);
+    }
+
+    pub(super) fn check_fingerprint(known: &Known) {
+        let text = known.up.trim_end();
+        let (above, last) = text.rsplit_once('\n').unwrap();
+        let digest = Sha256::digest(format!("{above}\n").as_bytes());
+        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let version = known.version;
+        assert_eq!(
+            last,
+            format!(
+                "INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('{version:04}', '{}');",
+                &digits[..32]
+            ),
+            "{}",
+            known.full_name()
+        );
+        assert_eq!(known.fingerprint(), &digits[..32]);
     }
 }

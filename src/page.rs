@@ -131,7 +131,12 @@ impl PageRequest {
             | (Some(Cursor(Position::After(seq))), Order::Ascending) => Some(*seq),
             (Some(_), _) => return Err(foreign_cursor()),
         };
-        Ok(SequenceBounds { rows, after, order })
+        Ok(SequenceBounds {
+            rows,
+            after,
+            until: None,
+            order,
+        })
     }
 
     /// Returns the checked bounds for a list by id.
@@ -165,6 +170,8 @@ fn foreign_cursor() -> StateStoreError {
 pub(crate) struct SequenceBounds {
     pub(crate) rows: usize,
     pub(crate) after: Option<i64>,
+    /// The number above which rows may still appear below others: where the page is in rising order, it stops there.
+    pub(crate) until: Option<i64>,
     pub(crate) order: Order,
 }
 
@@ -174,6 +181,7 @@ impl SequenceBounds {
         Self {
             rows,
             after: None,
+            until: None,
             order: Order::Descending,
         }
     }

@@ -18,6 +18,8 @@ mod handle;
 mod identity;
 mod obstacle;
 mod options;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 mod pragma;
 mod read_extent;
 mod read_only;

@@ -143,8 +143,8 @@ impl StoreOptions {
 
     /// Sets the bytes that the write-ahead log may grow to while reads that stay open keep it from being moved into the
     /// database (1 GiB). Writes above it are refused with [`WalFull`](StateStoreError::WalFull) until such a read ends. The
-    /// log may grow beyond it by what is being written when it is reached. Without such a read it begins again at 16 MiB,
-    /// under many inserts at up to some 60 MiB.
+    /// log may grow beyond it by what is being written when it is reached. Without such a read it begins again at 8 to 32
+    /// MiB, under many inserts at up to some 64 MiB.
     #[must_use]
     pub fn wal_limit(mut self, bytes: u64) -> Self {
         self.wal_limit = bytes;

@@ -11,7 +11,7 @@ use super::identity;
 use super::options::OpenMode;
 use super::pragma;
 use crate::error::{DatabaseFailure, MigrationError, Source, StateStoreError};
-use crate::migrations::{self, AppliedMigration, MigrationRecord, PendingMigration, Revert};
+use crate::migrations::{self, AppliedMigration, Revert};
 
 /// SQLite before this version loses committed frames when the WAL is reset
 /// (<https://www.sqlite.org/wal.html#walresetbug>).
@@ -21,7 +21,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const APPLICATION_ID: i64 = 1_145_393_996;
 
 /// The tables that the guide's other implementations make as well.
-const GUIDE_TABLES: [&str; 6] = [
+pub(super) const GUIDE_TABLES: [&str; 6] = [
     "agent_states",
     "state_transitions",
     "state_snapshots",
@@ -54,14 +54,9 @@ impl Schema {
         migrations::lacks(&self.applied)
     }
 
-    /// Returns the migrations that the database has, by version.
-    pub(crate) fn history(&self) -> Vec<MigrationRecord> {
-        migrations::history(&self.applied)
-    }
-
-    /// Returns the migrations that the database lacks, by version.
-    pub(crate) fn pending(&self) -> Vec<PendingMigration> {
-        migrations::pending(&self.applied)
+    /// Returns which of our migrations the database has.
+    pub(crate) fn into_applied(self) -> Vec<AppliedMigration> {
+        self.applied
     }
 }
 
@@ -325,7 +320,7 @@ pub(super) fn revert_last(
             identity::mark_log(connection)?;
         }
         let before = row_counts(connection)?;
-        let last = read(connection)?.history().pop();
+        let last = migrations::history(&read(connection)?.applied).pop();
         let last = last.ok_or_else(|| failed("revert", "no migration is applied"))?;
         migrations::revert(connection, last.version).map_err(|source| failed("revert", source))?;
         let after = row_counts(connection)?;

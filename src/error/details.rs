@@ -38,8 +38,17 @@ pub enum DatabaseFailure {
     NameTooLong,
     /// There is not enough memory (`SQLITE_NOMEM`).
     OutOfMemory,
+    /// The PostgreSQL server is away, or cut the connection.
+    ConnectionLost,
     /// Any other.
     Other,
+}
+
+/// What a database's text says: somebody else is in the way, or a failure.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Failure {
+    Locked,
+    Other(DatabaseFailure),
 }
 
 /// A failure of SQLite or Diesel: what kind, in which operation, and what they said.

@@ -112,6 +112,8 @@ kinds! {
     NameTooLong = "name_too_long",
     /// There is not enough memory.
     OutOfMemory = "out_of_memory",
+    /// The server is away, or cut the connection.
+    ConnectionLost = "connection_lost",
     /// Any other failure of the database.
     Database = "database",
 }
@@ -162,6 +164,7 @@ impl ErrorKind {
                 DatabaseFailure::NotADirectory => Self::NotADirectory,
                 DatabaseFailure::NameTooLong => Self::NameTooLong,
                 DatabaseFailure::OutOfMemory => Self::OutOfMemory,
+                DatabaseFailure::ConnectionLost => Self::ConnectionLost,
                 DatabaseFailure::Other => Self::Database,
             },
         }

@@ -5,6 +5,8 @@
 
 mod details;
 mod kind;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 
 use std::error::Error;
@@ -296,7 +298,11 @@ impl StateStoreError {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind(),
-            ErrorKind::Busy | ErrorKind::QueueFull | ErrorKind::WalFull | ErrorKind::Timeout
+            ErrorKind::Busy
+                | ErrorKind::QueueFull
+                | ErrorKind::WalFull
+                | ErrorKind::Timeout
+                | ErrorKind::ConnectionLost
         )
     }
 

@@ -2,6 +2,7 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+use super::details::Failure;
 use super::{DatabaseError, DatabaseFailure, StateStoreError};
 
 impl From<DieselError> for StateStoreError {
@@ -21,11 +22,6 @@ impl From<DieselError> for StateStoreError {
             Failure::Other(kind) => Self::DatabaseError(DatabaseError::new(kind, error)),
         }
     }
-}
-
-enum Failure {
-    Locked,
-    Other(DatabaseFailure),
 }
 
 /// What each result code means, by the text that `sqlite3_errstr` has for it: Diesel passes SQLite's text on, but not its
@@ -99,6 +95,10 @@ fn classify(kind: &DatabaseErrorKind, message: &str) -> Failure {
         }
         _ => {}
     }
+    #[cfg(feature = "postgres")]
+    if let Some(failure) = super::postgres::classify(kind, message) {
+        return failure;
+    }
     let special = SPECIAL.iter().find(|(text, _)| message.contains(text));
     if let Some((_, kind)) = special {
         return Failure::Other(*kind);
@@ -116,9 +116,10 @@ impl DatabaseError {
     pub(crate) fn lacks_schema(&self) -> bool {
         let text = self.get_ref().to_string();
         self.kind() == DatabaseFailure::Other
-            && ["no such table", "no such column", "has no column named"]
+            && (["no such table", "no such column", "has no column named"]
                 .iter()
                 .any(|missing| text.contains(missing))
+                || text.contains("relation \"") && text.contains("does not exist"))
     }
 }
 

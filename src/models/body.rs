@@ -2,13 +2,11 @@
 
 use std::borrow::Borrow;
 
-use diesel::backend::Backend;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::{AsExpression, ValidGrouping, is_aggregate};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::serialize::ToSql;
-use diesel::sql_types::{Binary, HasSqlType, Text};
+use diesel::sql_types::{Binary, Text};
 use diesel::sqlite::{Sqlite, SqliteType, SqliteValue};
 
 use super::stored::{Misfit, Place, StoredInteger, owned};
@@ -20,6 +18,11 @@ use crate::error::StateStoreError;
 pub(crate) struct Body(pub(crate) Encoded);
 
 impl Body {
+    /// Returns the empty state.
+    pub(crate) fn empty() -> Self {
+        Self(Encoded::Text(String::new()))
+    }
+
     /// Returns the number that stands in the column beside it.
     pub(crate) fn codec(&self) -> i64 {
         self.0.codec().number()
@@ -62,14 +65,8 @@ impl<B, Grouping> ValidGrouping<Grouping> for BodyExpression<B> {
     type IsAggregate = is_aggregate::Never;
 }
 
-impl<B, DB> QueryFragment<DB> for BodyExpression<B>
-where
-    B: Borrow<Body>,
-    DB: Backend + HasSqlType<Text> + HasSqlType<Binary>,
-    str: ToSql<Text, DB>,
-    [u8]: ToSql<Binary, DB>,
-{
-    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+impl<B: Borrow<Body>> QueryFragment<Sqlite> for BodyExpression<B> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         match &self.0.borrow().0 {
             Encoded::Text(text) => pass.push_bind_param::<Text, str>(text.as_str()),
             Encoded::Zstd(bytes) => pass.push_bind_param::<Binary, [u8]>(bytes.as_slice()),
@@ -77,15 +74,44 @@ where
     }
 }
 
+/// On PostgreSQL the column is `bytea`, whatever the body is.
+#[cfg(feature = "postgres")]
+impl<B: Borrow<Body>> QueryFragment<diesel::pg::Pg> for BodyExpression<B> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, diesel::pg::Pg>) -> QueryResult<()> {
+        pass.push_bind_param::<Binary, [u8]>(match &self.0.borrow().0 {
+            Encoded::Text(text) => text.as_bytes(),
+            Encoded::Zstd(bytes) => bytes,
+        })
+    }
+}
+
 /// A state body on its way out, as whichever of the two the column holds.
 #[derive(Debug, Clone, FromSqlRow)]
-pub(crate) struct StoredBody(Result<Encoded, Misfit>);
+pub(crate) struct StoredBody(Result<Stored, Misfit>);
+
+/// A body as it was read.
+#[derive(Debug, Clone)]
+enum Stored {
+    Encoded(Encoded),
+    /// As whichever of the two the codec says.
+    #[cfg(feature = "postgres")]
+    Bytes(Vec<u8>),
+}
+
+#[cfg(feature = "postgres")]
+impl Stored {
+    /// What a zstd frame begins with (RFC 8878, section 3.1.1).
+    const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+}
 
 impl FromSql<Text, Sqlite> for StoredBody {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         Ok(Self(match value.value_type() {
-            Some(SqliteType::Text) => owned(value)?.map(Encoded::Text),
-            Some(SqliteType::Binary) => Ok(Encoded::Zstd(value.read_blob().to_vec())),
+            Some(SqliteType::Text) => owned(value)?.map(Encoded::Text).map(Stored::Encoded),
+            Some(SqliteType::Binary) => {
+                let frame = Encoded::Zstd(value.read_blob().to_vec());
+                Ok(Stored::Encoded(frame))
+            }
             other => Err(Misfit::Type("a state body", other)),
         }))
     }
@@ -112,9 +138,23 @@ pub(crate) const STATE_AFTER: BodyColumns = BodyColumns {
 };
 
 impl StoredBody {
+    #[cfg(feature = "postgres")]
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self(Ok(Stored::Bytes(bytes)))
+    }
+
     /// Returns how many bytes it has once it is decoded.
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, Encoded::decoded_len)
+        match &self.0 {
+            Ok(Stored::Encoded(encoded)) => encoded.decoded_len(),
+            #[cfg(feature = "postgres")]
+            Ok(Stored::Bytes(bytes)) if bytes.starts_with(&Stored::ZSTD) => {
+                crate::codec::decoded_len(bytes)
+            }
+            #[cfg(feature = "postgres")]
+            Ok(Stored::Bytes(bytes)) => bytes.len(),
+            Err(_) => 0,
+        }
     }
 
     /// Returns the state's text, and how it was stored.
@@ -128,7 +168,17 @@ impl StoredBody {
         let codec = Codec::from_number(codec.integer(place, columns.codec)?)
             .map_err(|reason| place.corrupt(columns.codec, reason))?;
         let corrupt = |reason: String| place.corrupt(columns.body, reason);
-        let encoded = self.0.map_err(|misfit| corrupt(misfit.reason()))?;
+        let encoded = match self.0.map_err(|misfit| corrupt(misfit.reason()))? {
+            Stored::Encoded(encoded) => encoded,
+            #[cfg(feature = "postgres")]
+            Stored::Bytes(bytes) => match codec {
+                Codec::Zstd => Encoded::Zstd(bytes),
+                Codec::Text => Encoded::Text(
+                    String::from_utf8(bytes)
+                        .map_err(|error| corrupt(Misfit::Utf8(error.utf8_error()).reason()))?,
+                ),
+            },
+        };
         if encoded.codec() != codec {
             return Err(corrupt(format!(
                 "its codec says {}, its storage class doesn't",

@@ -19,6 +19,10 @@ pub(crate) trait Footprint {
         1
     }
 
+    /// Names the rows that are changed and that others may want as well, each with the aggregate that it is of. What is a bare id is
+    /// one of `aggregate`.
+    fn name_rows(&self, _aggregate: &'static str, _name: &mut dyn FnMut(&'static str, &str)) {}
+
     fn held(self) -> Self::Held;
 }
 
@@ -53,6 +57,10 @@ impl Footprint for String {
 
     fn bytes(&self) -> usize {
         self.len()
+    }
+
+    fn name_rows(&self, aggregate: &'static str, name: &mut dyn FnMut(&'static str, &str)) {
+        name(aggregate, self);
     }
 }
 
@@ -102,6 +110,10 @@ impl<A: Footprint, B: Footprint> Footprint for (A, B) {
     fn held(self) -> Self::Held {
         (self.0.held(), self.1.held())
     }
+
+    fn name_rows(&self, aggregate: &'static str, name: &mut dyn FnMut(&'static str, &str)) {
+        self.0.name_rows(aggregate, name);
+    }
 }
 
 impl<A: Footprint, B: Footprint, C: Footprint> Footprint for (A, B, C) {
@@ -114,26 +126,36 @@ impl<A: Footprint, B: Footprint, C: Footprint> Footprint for (A, B, C) {
     fn held(self) -> Self::Held {
         (self.0.held(), self.1.held(), self.2.held())
     }
+
+    fn name_rows(&self, aggregate: &'static str, name: &mut dyn FnMut(&'static str, &str)) {
+        self.0.name_rows(aggregate, name);
+    }
 }
 
-/// Rows: themselves, and what they hold in these fields.
+/// Rows: themselves, and what they hold in these fields; those with a key may be wanted by others as well.
 macro_rules! rows {
-    ($($name:ident: $($field:ident),*;)*) => {$(
+    ($($name:ident $(by $key:ident)?: $($field:ident),*;)*) => {$(
         impl Footprint for $name {
             held!();
 
             fn bytes(&self) -> usize {
                 size_of::<Self>() $(+ self.$field.bytes())*
             }
+
+            $(
+                fn name_rows(&self, aggregate: &'static str, name: &mut dyn FnMut(&'static str, &str)) {
+                    name(aggregate, &self.$key);
+                }
+            )?
         }
     )*};
 }
 
 rows! {
-    NewAgent: key, namespace, agent_id, name, status, metadata, state_data;
+    NewAgent by agent_id: key, namespace, agent_id, name, status, metadata, state_data;
     NewTransition: namespace, id, agent_id, state_before, state_after, reason, metadata;
     NewSnapshot: id, agent_id, agent_key, description;
     SnapshotChange: description;
-    NewTask: namespace, id, title, description, assigned_to, metadata;
-    NewSession: namespace, id, agent_id, metadata;
+    NewTask by id: namespace, id, title, description, assigned_to, metadata;
+    NewSession by id: namespace, id, agent_id, metadata;
 }

@@ -12,11 +12,14 @@ mod session;
 mod snapshot;
 mod step;
 mod stored;
+#[cfg(feature = "postgres")]
+mod stored_postgres;
 mod task;
 mod transition;
 
 pub use agent::{AgentFilter, AgentRecord, AgentState};
 pub(crate) use agent::{AgentRow, AgentStateByKeyRow, AgentStateRow, NewAgent};
+pub(crate) use body::Body;
 pub use enums::{ActorType, SessionStatus, TaskStatus};
 pub use event::{AppendOptions, Event, EventFilter, EventRecord};
 pub(crate) use event::{EventRow, GuideEventRow, NewEvent};

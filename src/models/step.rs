@@ -284,6 +284,13 @@ impl Footprint for NewStep<'_> {
         2 + self.events.len() + usize::from(self.session_id.is_some())
     }
 
+    fn name_rows(&self, _: &'static str, name: &mut dyn FnMut(&'static str, &str)) {
+        name("agents", &self.agent_id);
+        if let Some(session_id) = &self.session_id {
+            name("sessions", session_id);
+        }
+    }
+
     fn held(self) -> NewStep<'static> {
         NewStep {
             agent_id: self.agent_id,

@@ -161,6 +161,12 @@ fn with_utf8<T>(
 }
 
 impl StoredText {
+    #[cfg(feature = "postgres")]
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let text = std::str::from_utf8(bytes);
+        Self(text.map(str::to_owned).map_err(Misfit::Utf8))
+    }
+
     /// Returns the text that names the row.
     pub(crate) fn key(
         self,
@@ -197,24 +203,33 @@ struct BadId {
 
 impl FromSql<Text, Sqlite> for StoredId {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
-        let parsed = with_text(&mut value, |text| {
-            Uuid::try_parse(text).map_err(|error| {
-                Box::new(BadId {
-                    key: text.to_owned(),
-                    reason: format!("{text:?} is not a UUID: {error}"),
-                })
-            })
-        });
-        Ok(Self(parsed.unwrap_or_else(|misfit| {
-            Err(Box::new(BadId {
-                key: UNREADABLE.to_owned(),
-                reason: misfit.reason(),
-            }))
-        })))
+        let parsed = with_text(&mut value, Self::parse);
+        Ok(parsed.unwrap_or_else(Self::unreadable))
     }
 }
 
 impl StoredId {
+    fn parse(text: &str) -> Self {
+        Self(Uuid::try_parse(text).map_err(|error| {
+            Box::new(BadId {
+                key: text.to_owned(),
+                reason: format!("{text:?} is not a UUID: {error}"),
+            })
+        }))
+    }
+
+    fn unreadable(misfit: Misfit) -> Self {
+        Self(Err(Box::new(BadId {
+            key: UNREADABLE.to_owned(),
+            reason: misfit.reason(),
+        })))
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(super) fn of(text: Result<&str, Utf8Error>) -> Self {
+        text.map_or_else(|error| Self::unreadable(Misfit::Utf8(error)), Self::parse)
+    }
+
     /// Returns the id, and the row that it names.
     pub(crate) fn id(
         self,
@@ -240,18 +255,31 @@ pub(crate) struct StoredJson {
 
 impl FromSql<Text, Sqlite> for StoredJson {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
-        let read = with_text(&mut value, |text| Self {
-            value: read_json(text).map_err(|error| no_json(&error).into()),
-            bytes: text.len(),
-        });
-        Ok(read.unwrap_or_else(|misfit| Self {
-            value: Err(misfit.reason().into()),
-            bytes: 0,
-        }))
+        let read = with_text(&mut value, Self::read);
+        Ok(read.unwrap_or_else(Self::unreadable))
     }
 }
 
 impl StoredJson {
+    fn read(text: &str) -> Self {
+        Self {
+            value: read_json(text).map_err(|error| no_json(&error).into()),
+            bytes: text.len(),
+        }
+    }
+
+    fn unreadable(misfit: Misfit) -> Self {
+        Self {
+            value: Err(misfit.reason().into()),
+            bytes: 0,
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(super) fn of(text: Result<&str, Utf8Error>) -> Self {
+        text.map_or_else(|error| Self::unreadable(Misfit::Utf8(error)), Self::read)
+    }
+
     pub(crate) fn json(
         self,
         place: Place<'_>,
@@ -296,12 +324,23 @@ pub(crate) struct StoredEnum<T>(Result<T, Box<str>>);
 
 impl<T: TextEnum> FromSql<Text, Sqlite> for StoredEnum<T> {
     fn from_sql(mut value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
-        let parsed = with_text(&mut value, |text| {
-            T::from_text(text).ok_or_else(|| format!("unknown value {text:?}").into())
-        });
-        Ok(Self(
-            parsed.unwrap_or_else(|misfit| Err(misfit.reason().into())),
-        ))
+        let parsed = with_text(&mut value, Self::read);
+        Ok(parsed.unwrap_or_else(Self::unreadable))
+    }
+}
+
+impl<T: TextEnum> StoredEnum<T> {
+    fn read(text: &str) -> Self {
+        Self(T::from_text(text).ok_or_else(|| format!("unknown value {text:?}").into()))
+    }
+
+    fn unreadable(misfit: Misfit) -> Self {
+        Self(Err(misfit.reason().into()))
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(super) fn of(text: Result<&str, Utf8Error>) -> Self {
+        text.map_or_else(|error| Self::unreadable(Misfit::Utf8(error)), Self::read)
     }
 }
 
@@ -329,6 +368,11 @@ impl FromSql<BigInt, Sqlite> for StoredInteger {
 }
 
 impl StoredInteger {
+    #[cfg(feature = "postgres")]
+    pub(super) fn of(number: i64) -> Self {
+        Self(Ok(number))
+    }
+
     pub(crate) fn integer(
         self,
         place: Place<'_>,
@@ -357,6 +401,11 @@ impl FromSql<Bool, Sqlite> for StoredFlag {
 }
 
 impl StoredFlag {
+    #[cfg(feature = "postgres")]
+    pub(super) fn of(flag: bool) -> Self {
+        Self(Ok(flag))
+    }
+
     pub(crate) fn flag(
         self,
         place: Place<'_>,

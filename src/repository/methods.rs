@@ -85,7 +85,9 @@ macro_rules! repository {
                         let $write_scope = self.reader.backend.scope();
                         $write_prepare
                     };
-                    $crate::repository::on_table!(&mut self.reader.backend, $Table, |$write_table| $write_run)
+                    self.reader.backend.within_closure(|backend| {
+                        $crate::repository::on_table!(backend, $Table, |$write_table| $write_run)
+                    })
                 }
             )*
         }

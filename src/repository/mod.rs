@@ -12,6 +12,8 @@ mod agents;
 mod backend;
 mod events;
 mod methods;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 mod sessions;
 mod snapshots;
 pub(crate) mod sqlite;

@@ -76,6 +76,28 @@ impl<'a> ReadTransaction<'a> {
     pub fn sqlite(&mut self) -> Result<&mut SqliteConnection, StateStoreError> {
         match &mut self.backend {
             Backend::Sqlite(context) => context.lend_connection(),
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(_) => Err(StateStoreError::Unsupported {
+                reason: "the store is on PostgreSQL, not on SQLite: take postgres()".into(),
+            }),
+        }
+    }
+
+    /// Returns the Diesel connection, in this transaction: for type-checked queries against
+    /// [`schema::postgres`](crate::schema::postgres), and for the application's own tables.
+    ///
+    /// It sees every namespace. Nested `connection.transaction(..)` is a savepoint; ending the outer transaction by raw SQL
+    /// is [`TransactionEscaped`](StateStoreError::TransactionEscaped).
+    ///
+    /// # Errors
+    /// `Unsupported` where the store isn't on PostgreSQL.
+    #[cfg(feature = "postgres")]
+    pub fn postgres(&mut self) -> Result<&mut diesel::PgConnection, StateStoreError> {
+        match &mut self.backend {
+            Backend::Sqlite(_) => Err(StateStoreError::Unsupported {
+                reason: "the store is on SQLite, not on PostgreSQL: take sqlite()".into(),
+            }),
+            Backend::Postgres(context) => Ok(context.lend_connection()),
         }
     }
 }

@@ -1,16 +1,30 @@
-//! The guide's methods on the SQLite store: inherent, and through the trait.
+//! The guide's methods on a store: inherent, and through the trait.
 
-use async_trait::async_trait;
-use uuid::Uuid;
+/// Implements them for a store that has the handles.
+macro_rules! contract {
+    ($Store:ident) => {
+        mod guide {
+            use async_trait::async_trait;
+            use uuid::Uuid;
 
-use super::SqliteStateStore;
-use crate::condition::ChangeIf;
-use crate::error::StateStoreError;
-use crate::migrations::MigrationRecord;
-use crate::models::{
-    AgentState, Event, EventFilter, SnapshotOptions, StateTransition, Task, TransitionDraft,
-};
-use crate::state_store::{StateStore, state_store_methods};
+            use super::$Store;
+            use crate::condition::ChangeIf;
+            use crate::error::StateStoreError;
+            use crate::migrations::MigrationRecord;
+            use crate::models::{
+                AgentState, Event, EventFilter, SnapshotOptions, StateTransition, Task,
+                TransitionDraft,
+            };
+            use crate::state_store::{StateStore, state_store_methods};
+
+            type Store = $Store;
+
+            state_store_methods!(implement);
+            use crate::store::contract::implement;
+        }
+    };
+}
+pub(super) use contract;
 
 macro_rules! implement {
     ($(
@@ -18,7 +32,7 @@ macro_rules! implement {
         $does:ident fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty => |$store:ident| $body:block;
     )*) => {
         /// The guide's methods, as [`StateStore`] has them.
-        impl SqliteStateStore {
+        impl Store {
             $(
                 $(#[$doc])*
                 #[doc = $crate::state_store::closing_text!($does)]
@@ -30,14 +44,13 @@ macro_rules! implement {
         }
 
         #[async_trait]
-        impl StateStore for SqliteStateStore {
+        impl StateStore for Store {
             $(
                 async fn $name(&self, $($argument: $type),*) -> Result<$result, StateStoreError> {
-                    SqliteStateStore::$name(self, $($argument),*).await
+                    Store::$name(self, $($argument),*).await
                 }
             )*
         }
     };
 }
-
-state_store_methods!(implement);
+pub(super) use implement;

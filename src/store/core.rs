@@ -6,11 +6,14 @@ use std::sync::Arc;
 use tracing::{Instrument, Span, debug_span};
 
 use crate::commit_notes::CommitNotes;
+#[cfg(feature = "postgres")]
+use crate::engine::postgres;
 use crate::engine::{Handle, ReadExtent, SearchIndexTask, WriteKind, WriteSize};
 use crate::error::StateStoreError;
 use crate::models::{Footprint, Scope};
 use crate::namespace::Namespace;
 use crate::repository::{self, ReadTransaction, Transaction};
+use crate::store::row_locks::RowLocks;
 
 /// A store under one prefix. Clones share everything.
 #[derive(Clone)]
@@ -25,14 +28,15 @@ pub(crate) struct StoreCore {
 #[derive(Clone)]
 pub(super) enum Backend {
     Sqlite(Arc<Handle>),
+    #[cfg(feature = "postgres")]
+    Postgres(Arc<postgres::Handle>),
 }
 
 impl fmt::Debug for StoreCore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Backend::Sqlite(handle) = &self.backend;
         formatter
             .debug_struct("StoreCore")
-            .field("path", &handle.path())
+            .field("place", &self.place())
             .field("prefix", &self.prefix())
             .finish_non_exhaustive()
     }
@@ -69,6 +73,15 @@ impl StoreCore {
             }),
             illegal_prefix: None,
         })
+    }
+
+    /// Returns where the data are: a path, or a URL without its password.
+    pub(super) fn place(&self) -> String {
+        match &self.backend {
+            Backend::Sqlite(handle) => handle.path().display().to_string(),
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => handle.address(),
+        }
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -113,6 +126,19 @@ impl StoreCore {
                     .instrument(operation_span(operation))
                     .await
             }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => {
+                let work = move |connection: &mut _, budget: &_| {
+                    let mut notes = CommitNotes::default();
+                    work(&mut repository::Backend::counted_postgres(
+                        connection, &scope, &mut notes, budget,
+                    ))
+                };
+                handle
+                    .read(operation, work)
+                    .instrument(operation_span(operation))
+                    .await
+            }
         }
     }
 
@@ -133,6 +159,31 @@ impl StoreCore {
                     .instrument(operation_span("read"))
                     .await
             }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => {
+                handle
+                    .read_closure("read", move |connection, notes| {
+                        let backend = repository::Backend::postgres(connection, &scope, notes);
+                        work(&mut ReadTransaction::new(backend))
+                    })
+                    .instrument(operation_span("read"))
+                    .await
+            }
+        }
+    }
+
+    /// Returns the locks of the rows that a write changes, where others may change them meanwhile.
+    pub(super) fn locks(&self, aggregate: &'static str, prepared: &impl Footprint) -> RowLocks {
+        match &self.backend {
+            Backend::Sqlite(_) => RowLocks::default(),
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(_) => {
+                let mut locks = RowLocks::default();
+                prepared.name_rows(aggregate, &mut |aggregate, key| {
+                    locks.add(self.prefix(), aggregate, key);
+                });
+                locks
+            }
         }
     }
 
@@ -142,6 +193,7 @@ impl StoreCore {
         operation: &'static str,
         kind: WriteKind,
         size: WriteSize,
+        locks: RowLocks,
         mut work: F,
     ) -> Result<T, StateStoreError>
     where
@@ -151,11 +203,25 @@ impl StoreCore {
         let scope = Arc::clone(self.scope()?);
         match &self.backend {
             Backend::Sqlite(handle) => {
+                // There is one writer.
+                drop(locks);
                 let work = move |connection: &mut _, notes: &mut _| {
                     work(&mut repository::Backend::sqlite(connection, &scope, notes))
                 };
                 handle
                     .write(operation, kind, size, work)
+                    .instrument(operation_span(operation))
+                    .await
+            }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => {
+                let work = move |connection: &mut _, notes: &mut _| {
+                    work(&mut repository::Backend::postgres(
+                        connection, &scope, notes,
+                    ))
+                };
+                handle
+                    .write(operation, kind, locks.into_keys(), work)
                     .instrument(operation_span(operation))
                     .await
             }
@@ -176,6 +242,39 @@ impl StoreCore {
                     .instrument(operation_span(operation))
                     .await
             }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(_) => match task {
+                // The server keeps its index; what the words are is written with each event.
+                SearchIndexTask::Check => Ok(()),
+                SearchIndexTask::Rebuild => {
+                    let (kind, size) = (WriteKind::Bulk, WriteSize::NONE);
+                    self.write(operation, kind, size, RowLocks::default(), |backend| {
+                        backend.prepare_words_again()
+                    })
+                    .await
+                }
+            },
+        }
+    }
+
+    /// Makes the schema whole.
+    pub(super) async fn initialize(&self) -> Result<(), StateStoreError> {
+        self.scope()?;
+        let span = operation_span("initialize");
+        match &self.backend {
+            Backend::Sqlite(handle) => handle.initialize().instrument(span).await,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => handle.initialize().instrument(span).await,
+        }
+    }
+
+    /// Refuses new calls, waits for those in flight, and closes the connections.
+    pub(super) async fn close(&self) -> Result<(), StateStoreError> {
+        let span = operation_span("close");
+        match &self.backend {
+            Backend::Sqlite(handle) => handle.close().instrument(span).await,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => handle.close().instrument(span).await,
         }
     }
 
@@ -195,7 +294,7 @@ impl StoreCore {
             operations: 1,
             bytes: size_of::<F>(),
         };
-        self.write(operation, kind, size, move |backend| {
+        self.write(operation, kind, size, RowLocks::default(), move |backend| {
             // The writer runs a closure once; a second run would have nothing to do.
             let work = work.take().ok_or(StateStoreError::Closed)?;
             work(&mut Transaction::new(backend.reborrow()))

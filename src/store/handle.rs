@@ -74,9 +74,10 @@ macro_rules! handle {
                     let operation = concat!(stringify!($noun), ".", stringify!($write));
                     let size = $crate::store::core::size_of_write(&prepared);
                     let kind = $crate::engine::WriteKind::$kind.of_size(size);
+                    let locks = self.core.locks(stringify!($noun), &prepared);
                     let prepared = $crate::models::Footprint::held(prepared);
                     self.core
-                        .write(operation, kind, size, move |backend| {
+                        .write(operation, kind, size, locks, move |backend| {
                             let $write_prepared = &prepared;
                             $crate::repository::on_table!(backend, $Table, |$write_table| $write_run)
                         })

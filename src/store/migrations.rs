@@ -3,9 +3,10 @@
 use tracing::Instrument;
 
 use super::core::{Backend, StoreCore, operation_span};
-use crate::engine::Handle;
 use crate::error::StateStoreError;
-use crate::migrations::{MigrationRecord, PendingMigration, Revert};
+use crate::migrations::{
+    AppliedMigration, MigrationRecord, PendingMigration, Revert, history, pending,
+};
 
 /// The migrations of the database. What runs them is [`SqliteStateStore::initialize`](crate::SqliteStateStore::initialize).
 #[derive(Debug, Clone, Copy)]
@@ -18,20 +19,12 @@ impl<'s> Migrations<'s> {
         Self { core }
     }
 
-    fn engine(&self) -> Result<&'s Handle, StateStoreError> {
-        self.core.scope()?;
-        let Backend::Sqlite(handle) = &self.core.backend;
-        Ok(handle)
-    }
-
     /// Returns the migrations that the database has, by version.
     ///
     /// # Errors
     /// `NewerDatabase` and `ForeignDatabase` for a file that isn't ours.
     pub async fn applied(&self) -> Result<Vec<MigrationRecord>, StateStoreError> {
-        let schema = self.engine()?.schema("migrations.applied");
-        let schema = schema.instrument(operation_span("migrations.applied"));
-        Ok(schema.await?.history())
+        Ok(history(&self.read("migrations.applied").await?))
     }
 
     /// Returns the migrations that the database lacks, by version.
@@ -39,9 +32,7 @@ impl<'s> Migrations<'s> {
     /// # Errors
     /// As [`applied`](Self::applied).
     pub async fn pending(&self) -> Result<Vec<PendingMigration>, StateStoreError> {
-        let schema = self.engine()?.schema("migrations.pending");
-        let schema = schema.instrument(operation_span("migrations.pending"));
-        Ok(schema.await?.pending())
+        Ok(pending(&self.read("migrations.pending").await?))
     }
 
     /// Returns what [`revert`](Self::revert) would take. Nothing is changed.
@@ -60,10 +51,29 @@ impl<'s> Migrations<'s> {
         self.undo("migrations.revert", true).await
     }
 
+    async fn read(
+        &self,
+        operation: &'static str,
+    ) -> Result<Vec<AppliedMigration>, StateStoreError> {
+        self.core.scope()?;
+        let span = operation_span(operation);
+        match &self.core.backend {
+            Backend::Sqlite(handle) => {
+                let schema = handle.schema(operation).instrument(span).await?;
+                Ok(schema.into_applied())
+            }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => handle.schema(operation).instrument(span).await,
+        }
+    }
+
     async fn undo(&self, operation: &'static str, keep: bool) -> Result<Revert, StateStoreError> {
-        self.engine()?
-            .revert(operation, keep)
-            .instrument(operation_span(operation))
-            .await
+        self.core.scope()?;
+        let span = operation_span(operation);
+        match &self.core.backend {
+            Backend::Sqlite(handle) => handle.revert(operation, keep).instrument(span).await,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => handle.revert(operation, keep).instrument(span).await,
+        }
     }
 }

@@ -94,6 +94,10 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
             "open",
             Nothing("its paths and options have tests of their own: paths.rs, options.rs"),
         ),
+        (
+            "connect",
+            Nothing("its URLs have tests of their own: tests/postgres/server.rs"),
+        ),
         ("temporary", Nothing("it takes nothing")),
         (
             "temporary_with",

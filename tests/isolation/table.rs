@@ -115,6 +115,10 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
             "open",
             Unscoped("it opens a store, which has no prefix yet"),
         ),
+        (
+            "connect",
+            Unscoped("it opens a store, which has no prefix yet"),
+        ),
         ("temporary", Unscoped("it makes a file of its own")),
         ("temporary_with", Unscoped("it makes a file of its own")),
         (

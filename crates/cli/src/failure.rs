@@ -134,6 +134,7 @@ impl From<StateStoreError> for Failure {
             | ErrorKind::NotADirectory
             | ErrorKind::NameTooLong
             | ErrorKind::OutOfMemory
+            | ErrorKind::ConnectionLost
             | ErrorKind::SearchIndexDamaged
             | ErrorKind::DatabaseMoved
             | ErrorKind::ForeignWal

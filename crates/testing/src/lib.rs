@@ -12,6 +12,7 @@ mod database;
 mod examples;
 mod migrations;
 mod polling;
+mod postgres;
 mod runs;
 mod samples;
 mod sources;
@@ -26,11 +27,12 @@ pub use database::{
 pub use examples::example;
 pub use migrations::{migration_names, migrations_directory, migrations_on_disk};
 pub use polling::{DEADLINE, block_on, poll_once, polled_at_most, soon, until};
+pub use postgres::PostgresSchema;
 pub use runs::real_events;
 pub use samples::{NOW, agent, event, numbered_event, numbered_task, task};
 pub use sources::{public_async_methods, repository};
 pub use stores::{HeldWriter, open, open_in, populate, quick};
-pub use strategies::{any_id, any_json, any_text, for_all};
+pub use strategies::{any_id, any_json, any_text, for_all, keeps_nul, refuse_nul};
 
 /// What a test returns that may fail by `?`.
 pub type TestResult = Result<(), Box<dyn std::error::Error>>;

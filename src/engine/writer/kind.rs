@@ -49,6 +49,15 @@ pub(crate) struct WriteSize {
     pub(crate) bytes: usize,
 }
 
+impl WriteSize {
+    /// What isn't counted.
+    #[cfg(feature = "postgres")]
+    pub(crate) const NONE: Self = Self {
+        operations: 0,
+        bytes: 0,
+    };
+}
+
 /// The most that shares a commit with others.
 const SHARED: WriteSize = WriteSize {
     operations: 32,

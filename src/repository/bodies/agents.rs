@@ -5,10 +5,12 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::context::TableContext;
-use super::dialect::{Connection, Db, limited};
+use super::dialect::{Connection, Db, Locked};
+use super::limited::limited;
 use super::lists::{decoded, decoded_one, whole_list};
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, remove_rows, revisioned};
+use super::writes::{inserted_as_new, upserted};
 use crate::commit_notes::CommitNotes;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
@@ -56,6 +58,16 @@ impl<'t> AgentTable<'t> {
             .filter(agent_states::key.eq(self.scope.namespace.key(agent_id)))
             .select(AgentRow::as_select());
         decoded_one(query, self.connection, self.budget, |row| {
+            AgentRow::decode(row, self.scope)
+        })
+    }
+
+    /// As [`find`](Self::find), for a change that is decided by it.
+    fn find_to_change(&mut self, agent_id: &str) -> Result<Option<AgentRecord>, StateStoreError> {
+        let query = agent_states::table
+            .filter(agent_states::key.eq(self.scope.namespace.key(agent_id)))
+            .select(AgentRow::as_select());
+        decoded_one(Locked(query), self.connection, self.budget, |row| {
             AgentRow::decode(row, self.scope)
         })
     }
@@ -145,7 +157,7 @@ impl<'t> AgentTable<'t> {
         condition: ChangeIf,
         change: impl FnOnce(&mut AgentState) -> Result<(), StateStoreError>,
     ) -> Result<Revision, StateStoreError> {
-        let found = self.find(agent_id)?;
+        let found = self.find_to_change(agent_id)?;
         let current = found.as_ref().map(|record| Current {
             revision: record.revision,
             is_deleted: record.is_deleted,
@@ -184,17 +196,34 @@ impl<'t> AgentTable<'t> {
         snapshot_id: &str,
         condition: ChangeIf,
     ) -> Result<Revision, StateStoreError> {
+        loop {
+            let current = self.current(agent_id)?;
+            match condition {
+                // An agent that is gone comes back.
+                ChangeIf::Any => {}
+                ChangeIf::Revision(_) => {
+                    self.subject(agent_id).may_change(condition, current)?;
+                }
+            }
+            if let Some(revision) = self.copy_over(agent_id, snapshot_id, current)? {
+                return Ok(revision);
+            }
+        }
+    }
+
+    /// Copies a snapshot's state over the current row, or in its place; returns the new revision, or `None` where there was none
+    /// to write over, and somebody else was faster.
+    fn copy_over(
+        &mut self,
+        agent_id: &str,
+        snapshot_id: &str,
+        current: Option<Current>,
+    ) -> Result<Option<Revision>, StateStoreError> {
         use agent_states as agent;
         use diesel::sql_types::Text;
         use diesel::upsert::excluded;
         use state_snapshots as snapshot;
-        let current = self.current(agent_id)?;
         let subject = self.subject(agent_id);
-        match condition {
-            // An agent that is gone comes back.
-            ChangeIf::Any => {}
-            ChangeIf::Revision(_) => subject.may_change(condition, current).map(drop)?,
-        }
         let revision = subject.saved_revision(self.connection, current)?;
         let now = self.scope.clock.now();
         let key = self.scope.namespace.key(agent_id);
@@ -248,8 +277,16 @@ impl<'t> AgentTable<'t> {
                 agent::revision.eq(excluded(agent::revision)),
                 agent::recorded_at.eq(excluded(agent::recorded_at)),
             ));
-        prepared!(copy).write(self.connection)?;
-        Ok(revision)
+        // Somebody may have inserted it meanwhile.
+        let copy = diesel::query_dsl::methods::FilterDsl::filter(
+            copy,
+            agent::revision.lt(excluded(agent::revision)),
+        );
+        let is_written = upserted!(self.connection, agent, copy);
+        if is_written && current.is_none() {
+            return self.above_floor(agent_id, revision).map(Some);
+        }
+        Ok(is_written.then_some(revision))
     }
 
     fn matching(

@@ -2,7 +2,6 @@
 
 use super::dialect::Connection;
 use crate::commit_notes::CommitNotes;
-use crate::error::StateStoreError;
 use crate::models::Scope;
 use crate::read_budget::ReadBudget;
 
@@ -48,22 +47,5 @@ impl<'t> TableContext<'t> {
 
     pub(crate) fn scope(&self) -> &'t Scope {
         self.scope
-    }
-
-    /// Returns the connection for a caller, who may do anything with it.
-    pub(crate) fn lend_connection(&mut self) -> Result<&mut Connection, StateStoreError> {
-        if self.notes.lent_within.is_none()
-            && let Some(before_lending) = self.notes.before_lending
-        {
-            self.notes.last_event_before = super::search::newest_event(self.connection).ok();
-            if !self.notes.lending_failed {
-                self.notes.lent_within = before_lending(self.connection);
-            }
-            if self.notes.lent_within.is_none() {
-                self.notes.lending_failed = true;
-                return Err(StateStoreError::TransactionEscaped);
-            }
-        }
-        Ok(self.connection)
     }
 }

@@ -6,12 +6,12 @@ use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::context::TableContext;
-use super::dialect::{Connection, Db, changes, last_insert_rowid};
-use super::hits::{Hits, restricted};
+use super::dialect::{Connection, Db, settled};
+use super::event_filter::{Question, restricted};
+use super::hits::find_words;
 use super::lists::{decoded, decoded_one, in_sequence, whole_list};
 use super::prepared::prepared;
 use super::search;
-use super::words::{Wanted, Words};
 use crate::commit_notes::CommitNotes;
 use crate::condition::SaveIf;
 use crate::error::StateStoreError;
@@ -21,6 +21,7 @@ use crate::models::{
 use crate::numbers::{Revision, Seq};
 use crate::page::{Page, PageRequest, SequenceBounds};
 use crate::read_budget::ReadBudget;
+use crate::repository::Words;
 use crate::schema::events;
 
 pub(crate) struct EventTable<'t> {
@@ -46,14 +47,7 @@ impl<'t> EventTable<'t> {
     }
 
     pub(crate) fn put(&mut self, row: &NewEvent<'_>) -> Result<Seq, StateStoreError> {
-        let insert = diesel::insert_into(events::table)
-            .values(row)
-            .on_conflict((events::namespace, events::id))
-            .do_nothing();
-        prepared!(insert).write(self.connection)?;
-        let (changes, seq): (i64, i64) =
-            diesel::select((changes(), last_insert_rowid())).get_result(self.connection)?;
-        if changes > 0 {
+        if let Some(seq) = search::insert_event(self.connection, row)? {
             self.notes.appended += 1;
             return Ok(seq.into());
         }
@@ -75,6 +69,7 @@ impl<'t> EventTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<EventRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let bounds = settled(self.connection, self.notes, "events", bounds)?;
         let matching = self.matching(filter)?;
         let query = in_sequence!(events, matching, picks_by_time(filter), bounds);
         let query = query.select(EventRow::as_select());
@@ -106,6 +101,7 @@ impl<'t> EventTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<EventRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let bounds = settled(self.connection, self.notes, "events", bounds)?;
         let rows = self.find_words(text, words, filter, bounds)?;
         Ok(Page::by_sequence(rows, bounds, |last: &EventRecord| {
             last.seq
@@ -171,22 +167,13 @@ impl<'t> EventTable<'t> {
     ) -> Result<Vec<EventRecord>, StateStoreError> {
         // A bad filter is refused, whatever there is to be found.
         self.matching(filter)?;
-        let Some(wanted) = Wanted::of(text, words) else {
-            return Ok(Vec::new());
+        let question = Question {
+            text,
+            words,
+            filter,
+            bounds,
         };
-        let (scope, budget) = (self.scope, self.budget);
-        search::in_snapshot(self.connection, |connection| {
-            let hits = Hits {
-                connection,
-                scope,
-                budget,
-                filter,
-                wanted: &wanted,
-                bounds,
-                found: Vec::new(),
-            };
-            hits.load()
-        })
+        find_words(self.connection, self.scope, self.budget, &question)
     }
 
     fn matching(

@@ -15,13 +15,17 @@ macro_rules! page_of {
     ($query:expr, $seq:expr, $cursor:expr, $bounds:expr) => {{
         use crate::page::Order;
         let bounds: crate::page::SequenceBounds = $bounds;
-        let query = match (bounds.order, bounds.after) {
-            (Order::Descending, None) => $query.order($seq.desc()),
-            (Order::Descending, Some(seq)) => $query.filter($cursor.lt(seq)).order($seq.desc()),
-            (Order::Ascending, None) => $query.order($seq.asc()),
-            (Order::Ascending, Some(seq)) => $query.filter($cursor.gt(seq)).order($seq.asc()),
+        let query = match bounds.until {
+            Some(last) if bounds.order == Order::Ascending => $query.filter($cursor.le(last)),
+            _ => $query,
         };
-        super::dialect::limited(query, crate::page::fetch(bounds.rows))
+        let query = match (bounds.order, bounds.after) {
+            (Order::Descending, None) => query.order($seq.desc()),
+            (Order::Descending, Some(seq)) => query.filter($cursor.lt(seq)).order($seq.desc()),
+            (Order::Ascending, None) => query.order($seq.asc()),
+            (Order::Ascending, Some(seq)) => query.filter($cursor.gt(seq)).order($seq.asc()),
+        };
+        super::limited::limited(query, crate::page::fetch(bounds.rows))
     }};
 }
 pub(super) use page_of;
@@ -32,7 +36,8 @@ pub(super) use page_of;
 /// time range is then numbers, not bodies, and it never walks the table by rowid through other namespaces' rows.
 macro_rules! in_sequence {
     ($table:ident, $query:expr, $by_time:expr, $bounds:expr) => {{
-        use super::dialect::{IsAmong, Picked, UnindexedNumber};
+        use super::dialect::UnindexedNumber;
+        use super::limited::{IsAmong, Picked};
         use super::lists::page_of;
         let bounds: crate::page::SequenceBounds = $bounds;
         let numbers = $query.select($table::seq);

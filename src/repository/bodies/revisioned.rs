@@ -156,7 +156,7 @@ impl<'a> Subject<'a> {
         if self.floor(connection)? >= revision {
             return Ok(());
         }
-        diesel::insert_into(revision_floors::table)
+        let raise = diesel::insert_into(revision_floors::table)
             .values((
                 revision_floors::namespace.eq(self.namespace),
                 revision_floors::aggregate.eq(self.entity),
@@ -164,8 +164,13 @@ impl<'a> Subject<'a> {
             ))
             .on_conflict((revision_floors::namespace, revision_floors::aggregate))
             .do_update()
-            .set(revision_floors::revision.eq(revision))
-            .execute(connection)?;
+            .set(revision_floors::revision.eq(revision));
+        // Somebody else may have raised it further meanwhile.
+        diesel::query_dsl::methods::FilterDsl::filter(
+            raise,
+            revision_floors::revision.lt(revision),
+        )
+        .execute(connection)?;
         Ok(())
     }
 }
@@ -212,9 +217,8 @@ macro_rules! revisioned {
                 let row = $table::table
                     .filter($table::namespace.eq(self.scope.namespace.as_str()))
                     .filter($table::$key.eq(id))
-                    .select(($table::revision, $table::is_deleted))
-                    .get_result(self.connection)
-                    .optional()?;
+                    .select(($table::revision, $table::is_deleted));
+                let row = Locked(row).get_result(self.connection).optional()?;
                 self.subject(id).current(row)
             }
 
@@ -224,24 +228,31 @@ macro_rules! revisioned {
                 row: &$Row,
                 condition: SaveIf,
             ) -> Result<Revision, StateStoreError> {
-                let current = self.current(&row.$key)?;
-                self.subject(&row.$key).may_save(condition, current)?;
-                self.write(row, current)
+                loop {
+                    let current = self.current(&row.$key)?;
+                    self.subject(&row.$key).may_save(condition, current)?;
+                    if let Some(revision) = self.write(row, current)? {
+                        return Ok(revision);
+                    }
+                }
             }
 
-            /// Writes a row over the current one, or in its place; returns its new revision.
+            /// Writes a row over the current one, or in its place; returns its new revision, or `None` where there was none
+            /// to write over, and somebody else was faster.
             pub(super) fn write(
                 &mut self,
                 row: &$Row,
                 current: Option<Current>,
-            ) -> Result<Revision, StateStoreError> {
+            ) -> Result<Option<Revision>, StateStoreError> {
                 let subject = self.subject(&row.$key);
                 let revision = subject.saved_revision(self.connection, current)?;
                 if current.is_none() {
                     let insert = diesel::insert_into($table::table)
                         .values((row, $table::revision.eq(revision.get())));
-                    prepared!(insert).write(self.connection)?;
-                    return Ok(revision);
+                    if !inserted_as_new!(self.connection, $table, insert) {
+                        return Ok(None);
+                    }
+                    return self.above_floor(&row.$key, revision).map(Some);
                 }
                 // Not an upsert: that would check and build the row twice.
                 let stored = $table::table
@@ -262,7 +273,30 @@ macro_rules! revisioned {
                     $table::revision.eq(revision.get()),
                 ));
                 prepared!(update).write(self.connection)?;
-                Ok(revision)
+                Ok(Some(revision))
+            }
+
+            /// Returns the revision of a row that was just inserted. Where others write meanwhile, the row's forerunner may have
+            /// been purged since the floor was read; then it is raised.
+            pub(super) fn above_floor(
+                &mut self,
+                id: &str,
+                revision: Revision,
+            ) -> Result<Revision, StateStoreError> {
+                if !super::dialect::OTHERS_WRITE {
+                    return Ok(revision);
+                }
+                let raised = self.subject(id).saved_revision(self.connection, None)?;
+                if raised <= revision {
+                    return Ok(revision);
+                }
+                let row = $table::table
+                    .filter($table::namespace.eq(self.scope.namespace.as_str()))
+                    .filter($table::$key.eq(id));
+                diesel::update(row)
+                    .set($table::revision.eq(raised.get()))
+                    .execute(self.connection)?;
+                Ok(raised)
             }
 
             /// Soft-deletes the row; returns its new revision.
@@ -345,9 +379,7 @@ macro_rules! remove_rows {
         let picked = $table::table
             .filter($table::namespace.eq(namespace))
             .filter($condition);
-        let highest: Option<i64> = picked
-            .select(diesel::dsl::max($table::revision))
-            .get_result($self.connection)?;
+        let (removed, highest) = super::writes::removed!($self.connection, $table, picked);
         if let Some(highest) = highest {
             let subject = Subject {
                 entity: $entity,
@@ -357,7 +389,7 @@ macro_rules! remove_rows {
             };
             subject.raise_floor($self.connection, highest)?;
         }
-        diesel::delete(picked).execute($self.connection)?
+        removed
     }};
 }
 pub(super) use remove_rows;

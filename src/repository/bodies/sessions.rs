@@ -5,10 +5,12 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
 use super::context::TableContext;
-use super::dialect::{Connection, Db, coalesce};
+use super::dialect::{Connection, Db, Locked, coalesce, settled};
 use super::lists::{decoded, decoded_one, in_sequence};
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, revisioned};
+use super::writes::inserted_as_new;
+use crate::commit_notes::CommitNotes;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
 use crate::models::{
@@ -23,6 +25,7 @@ use crate::schema::sessions;
 pub(crate) struct SessionTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
+    notes: &'t CommitNotes,
     budget: Option<&'t ReadBudget>,
 }
 
@@ -45,6 +48,7 @@ impl<'t> SessionTable<'t> {
         Self {
             connection: context.connection,
             scope: context.scope,
+            notes: context.notes,
             budget: context.budget,
         }
     }
@@ -66,6 +70,7 @@ impl<'t> SessionTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<SessionRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let bounds = settled(self.connection, self.notes, "sessions", bounds)?;
         let by_time = filter.started.is_limited();
         let query = in_sequence!(sessions, self.matching(filter)?, by_time, bounds);
         let query = query.select(SessionRow::as_select());
@@ -115,12 +120,12 @@ impl<'t> SessionTable<'t> {
 
     /// Reads a session that may be changed, and isn't over.
     fn open_session(&mut self, id: &str, condition: ChangeIf) -> Result<Current, StateStoreError> {
-        let row: Option<(StoredInteger, StoredFlag, StoredEnum<SessionStatus>)> = sessions::table
+        type Columns = (StoredInteger, StoredFlag, StoredEnum<SessionStatus>);
+        let row = sessions::table
             .filter(sessions::namespace.eq(self.scope.namespace.as_str()))
             .filter(sessions::id.eq(id))
-            .select((sessions::revision, sessions::is_deleted, sessions::status))
-            .get_result(self.connection)
-            .optional()?;
+            .select((sessions::revision, sessions::is_deleted, sessions::status));
+        let row: Option<Columns> = Locked(row).get_result(self.connection).optional()?;
         let (row, status) = match row {
             Some((revision, is_deleted, status)) => (Some((revision, is_deleted)), Some(status)),
             None => (None, None),

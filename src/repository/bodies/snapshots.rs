@@ -5,10 +5,10 @@ use diesel::prelude::*;
 
 use super::agents::AgentTable;
 use super::context::TableContext;
-use super::dialect::{Connection, Db, changes};
+use super::dialect::{Connection, Db, Locked, settled};
 use super::lists::{decoded, decoded_one, in_sequence, whole_list};
-use super::prepared::prepared;
 use super::revisioned::{Current, Subject, first_revision, remove_rows};
+use super::writes::inserted_if_any;
 use crate::commit_notes::CommitNotes;
 use crate::condition::ChangeIf;
 use crate::error::StateStoreError;
@@ -89,9 +89,7 @@ impl<'t> SnapshotTable<'t> {
                 state_snapshots::revision,
                 state_snapshots::recorded_at,
             ));
-        prepared!(copy).write(self.connection)?;
-        let copied: i64 = diesel::select(changes()).get_result(self.connection)?;
-        if copied == 0 {
+        if inserted_if_any!(self.connection, state_snapshots, copy).is_none() {
             return Err(StateStoreError::not_found("agent", &snapshot.agent_id));
         }
         Ok(snapshot.id.clone())
@@ -112,6 +110,7 @@ impl<'t> SnapshotTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<SnapshotRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let bounds = settled(self.connection, self.notes, "state_snapshots", bounds)?;
         let matching = self.matching(filter)?;
         let by_time = filter.created.is_limited();
         let query = in_sequence!(state_snapshots, matching, by_time, bounds);
@@ -210,15 +209,12 @@ impl<'t> SnapshotTable<'t> {
     /// Reads what decides, and when the snapshot expires.
     fn read_head(&mut self, id: &str) -> Result<Option<(Head, Option<i64>)>, StateStoreError> {
         type Columns = (StoredInteger, StoredText, Option<StoredInteger>);
-        let row: Option<Columns> = self
-            .one(id)
-            .select((
-                state_snapshots::revision,
-                state_snapshots::agent_id,
-                state_snapshots::expires_at,
-            ))
-            .get_result(self.connection)
-            .optional()?;
+        let row = self.one(id).select((
+            state_snapshots::revision,
+            state_snapshots::agent_id,
+            state_snapshots::expires_at,
+        ));
+        let row: Option<Columns> = Locked(row).get_result(self.connection).optional()?;
         let place = self.subject(id).place();
         row.map(|(revision, agent_id, expires_at)| {
             let head = Head {

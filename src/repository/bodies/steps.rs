@@ -6,15 +6,15 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::agents::AgentTable;
 use super::context::TableContext;
-use super::dialect::last_insert_rowid;
 use super::events::EventTable;
 use super::prepared::prepared;
 use super::revisioned::{Current, change};
 use super::sessions::SessionTable;
 use super::transitions::TransitionTable;
+use super::writes::inserted;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
-use crate::models::{NewStep, NewStepChange, Stepped};
+use crate::models::{Body, NewStep, NewStepChange, Stepped};
 use crate::numbers::{Revision, Seq};
 use crate::schema::{agent_states, state_transitions};
 
@@ -34,28 +34,52 @@ impl AgentTable<'_> {
                 actual: Revision::from(1),
             });
         }
-        let current = self.current(&step.agent_id)?;
-        let subject = self.subject(&step.agent_id);
-        match &step.change {
-            NewStepChange::State(_, condition) => subject.may_save(*condition, current)?,
-            NewStepChange::Status(_, condition) | NewStepChange::StateData(_, condition) => {
-                subject.may_change(*condition, current).map(drop)?;
-            }
-        }
-        // First: it copies the state that the row has until now.
-        let transition = self.record(step, current)?;
-        let revision = self.change(step, current)?;
-        let events = EventTable::new(self.context()).put_all(&step.events)?;
+        let (current, new) = self.decide(step)?;
         let session = match &step.session_id {
             Some(id) => Some(SessionTable::new(self.context()).touch(id, ChangeIf::Any)?),
             None => None,
         };
+        // Before the change: it copies the state that the row has until now.
+        let transition = self.record(step, current)?;
+        let revision = match new {
+            Some(revision) => revision,
+            None => self.change(step, current)?,
+        };
+        let events = EventTable::new(self.context()).put_all(&step.events)?;
         Ok(Stepped {
             revision,
             transition,
             events,
             session,
         })
+    }
+
+    /// Returns the row that the step is going to change. Where there is none it is written at once, so that nobody else does;
+    /// then the second value is its revision.
+    fn decide(
+        &mut self,
+        step: &NewStep<'_>,
+    ) -> Result<(Option<Current>, Option<Revision>), StateStoreError> {
+        loop {
+            let current = self.current(&step.agent_id)?;
+            let subject = self.subject(&step.agent_id);
+            let row = match &step.change {
+                NewStepChange::State(row, condition) => {
+                    subject.may_save(*condition, current)?;
+                    row
+                }
+                NewStepChange::Status(_, condition) | NewStepChange::StateData(_, condition) => {
+                    let current = subject.may_change(*condition, current)?;
+                    return Ok((Some(current), None));
+                }
+            };
+            if current.is_some() {
+                return Ok((current, None));
+            }
+            if let Some(revision) = self.write(row, None)? {
+                return Ok((None, Some(revision)));
+            }
+        }
     }
 
     /// Returns what a step wrote that was taken before.
@@ -87,7 +111,10 @@ impl AgentTable<'_> {
     ) -> Result<Revision, StateStoreError> {
         let id = step.agent_id.as_str();
         match (&step.change, current) {
-            (NewStepChange::State(row, _), current) => self.write(row, current),
+            (NewStepChange::State(row, _), Some(_)) => {
+                let written = self.write(row, current)?;
+                written.ok_or_else(|| self.subject(id).not_found())
+            }
             (NewStepChange::Status(status, _), Some(current)) => {
                 self.write_status(id, status, current)
             }
@@ -99,9 +126,7 @@ impl AgentTable<'_> {
                 );
                 change!(self, agent_states by agent_id, id, current, now, change)
             }
-            (NewStepChange::Status(..) | NewStepChange::StateData(..), None) => {
-                Err(self.subject(id).not_found())
-            }
+            (_, None) => Err(self.subject(id).not_found()),
         }
     }
 
@@ -150,19 +175,19 @@ impl AgentTable<'_> {
                         transition::metadata,
                         transition::recorded_at,
                     ));
-                prepared!(copy).write(self.connection)?;
+                inserted!(self.connection, state_transitions, copy)
             }};
         }
-        match step.state_after() {
+        let seq = match step.state_after() {
             Some(after) if has_state => {
-                copy!(after.as_expression(), after.codec().into_sql::<BigInt>());
+                copy!(after.as_expression(), after.codec().into_sql::<BigInt>())
             }
             Some(after) => {
                 let insert = diesel::insert_into(transition::table).values((
                     transition::namespace.eq(namespace),
                     transition::id.eq(&new.id),
                     transition::agent_id.eq(&step.agent_id),
-                    transition::state_before.eq(""),
+                    transition::state_before.eq(Body::empty()),
                     transition::state_after.eq(after),
                     transition::state_after_codec.eq(after.codec()),
                     transition::reason.eq(&new.reason),
@@ -170,11 +195,10 @@ impl AgentTable<'_> {
                     transition::metadata.eq(&new.metadata),
                     transition::recorded_at.eq(new.recorded_at),
                 ));
-                prepared!(insert).write(self.connection)?;
+                inserted!(self.connection, state_transitions, insert)
             }
             None => copy!(agent::state_data, agent::state_data_codec),
-        }
-        let seq: i64 = diesel::select(last_insert_rowid()).get_result(self.connection)?;
+        };
         Ok(seq.into())
     }
 

@@ -5,10 +5,12 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::context::TableContext;
-use super::dialect::{Connection, Db};
+use super::dialect::{Connection, Db, Locked, settled};
 use super::lists::{decoded, decoded_one, in_sequence, whole_list};
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, revisioned};
+use super::writes::inserted_as_new;
+use crate::commit_notes::CommitNotes;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
 use crate::models::{
@@ -22,6 +24,7 @@ use crate::schema::tasks;
 pub(crate) struct TaskTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
+    notes: &'t CommitNotes,
     budget: Option<&'t ReadBudget>,
 }
 
@@ -35,6 +38,7 @@ impl<'t> TaskTable<'t> {
         Self {
             connection: context.connection,
             scope: context.scope,
+            notes: context.notes,
             budget: context.budget,
         }
     }
@@ -56,6 +60,7 @@ impl<'t> TaskTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<TaskRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let bounds = settled(self.connection, self.notes, "tasks", bounds)?;
         let query = self.page(filter, bounds)?.select(TaskRow::as_select());
         let rows = decoded(query, bounds.rows, self.connection, self.budget, |row| {
             TaskRow::decode(row, self.scope)

@@ -3,9 +3,10 @@
 use diesel::prelude::*;
 
 use super::context::TableContext;
-use super::dialect::{Connection, Db, last_insert_rowid};
+use super::dialect::{Connection, Db, settled};
 use super::lists::{decoded, decoded_one, in_sequence, whole_list, within};
-use super::prepared::prepared;
+use super::writes::{inserted, inserted_if_any};
+use crate::commit_notes::CommitNotes;
 use crate::condition::SaveIf;
 use crate::error::StateStoreError;
 use crate::models::{
@@ -20,6 +21,7 @@ use crate::schema::state_transitions;
 pub(crate) struct TransitionTable<'t> {
     connection: &'t mut Connection,
     scope: &'t Scope,
+    notes: &'t CommitNotes,
     budget: Option<&'t ReadBudget>,
 }
 
@@ -28,29 +30,32 @@ impl<'t> TransitionTable<'t> {
         Self {
             connection: context.connection,
             scope: context.scope,
+            notes: context.notes,
             budget: context.budget,
         }
     }
 
     pub(crate) fn put(&mut self, row: &NewTransition) -> Result<Seq, StateStoreError> {
-        if row.has_given_id
-            && let Some(stored) = self.find(&row.id)?
-        {
-            if row.says_the_same_as(&stored.transition) {
-                return Ok(stored.seq);
-            }
+        let insert = diesel::insert_into(state_transitions::table).values(row);
+        if !row.has_given_id {
+            return Ok(inserted!(self.connection, state_transitions, insert).into());
+        }
+        let insert = insert
+            .on_conflict((state_transitions::namespace, state_transitions::id))
+            .do_nothing();
+        if let Some(seq) = inserted_if_any!(self.connection, state_transitions, insert) {
+            return Ok(seq.into());
+        }
+        match self.find(&row.id)? {
+            Some(stored) if row.says_the_same_as(&stored.transition) => Ok(stored.seq),
             // Recorded rows never change: each stays at its first revision.
-            return Err(StateStoreError::Conflict {
+            _ => Err(StateStoreError::Conflict {
                 entity: "transition",
                 id: row.id.clone(),
                 expected: SaveIf::Absent,
                 actual: Revision::from(1),
-            });
+            }),
         }
-        let insert = diesel::insert_into(state_transitions::table).values(row);
-        prepared!(insert).write(self.connection)?;
-        let seq: i64 = diesel::select(last_insert_rowid()).get_result(self.connection)?;
-        Ok(seq.into())
     }
 
     pub(crate) fn find(&mut self, id: &str) -> Result<Option<TransitionRecord>, StateStoreError> {
@@ -69,6 +74,7 @@ impl<'t> TransitionTable<'t> {
         page: &PageRequest,
     ) -> Result<Page<TransitionRecord>, StateStoreError> {
         let bounds = page.by_sequence(self.scope.limits.page_rows)?;
+        let bounds = settled(self.connection, self.notes, "state_transitions", bounds)?;
         let query = self
             .page(filter, bounds)?
             .select(TransitionRow::as_select());

@@ -1,17 +1,35 @@
 //! What only SQLite says.
 
 use diesel::define_sql_function;
-use diesel::expression::{AsExpression, Expression, ValidGrouping, is_aggregate};
+use diesel::expression::{AsExpression, Expression};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
+use crate::commit_notes::CommitNotes;
+use crate::error::StateStoreError;
+use crate::page::SequenceBounds;
+
 /// The backend that the bodies are compiled for.
 pub(super) type Db = Sqlite;
 
+/// Whether others may write while a transaction is open: SQLite has one writer at a time.
+pub(super) const OTHERS_WRITE: bool = false;
+
 /// A connection to it.
 pub(crate) type Connection = SqliteConnection;
+
+/// Returns the bounds of a page that passes over no row: numbers are drawn and committed in one order.
+#[allow(clippy::unnecessary_wraps)] // Others have to ask the database.
+pub(super) fn settled(
+    _: &mut Connection,
+    _: &CommitNotes,
+    _: &'static str,
+    bounds: SequenceBounds,
+) -> Result<SequenceBounds, StateStoreError> {
+    Ok(bounds)
+}
 
 define_sql_function! {
     /// The first argument, or the second where the first is NULL.
@@ -40,77 +58,31 @@ define_sql_function! {
     fn last_insert_rowid() -> BigInt;
 }
 
-// `+column` has the column's value, but no index serves it (<https://www.sqlite.org/optoverview.html>, section 2).
-diesel::prefix_operator!(UnindexedText, "+", Text, backend: Sqlite);
-diesel::prefix_operator!(UnindexedNumber, "+", BigInt, backend: Sqlite);
-
-// `column IN (query)`, for a query of another type than Diesel's own.
-diesel::infix_operator!(IsAmong, " IN ", backend: Sqlite);
-
-/// A query with `LIMIT (0 + ?)`.
-///
-/// SQLite looks at a bare `LIMIT ?` while it plans, and so prepares the statement again whenever the number is bound, also
-/// to the same value (`docs/performance.md`).
+/// A query whose rows nobody else may change before the transaction ends: its write lock sees to that.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limited<Q> {
-    query: Q,
-    rows: i64,
-}
+pub(super) struct Locked<Q>(pub(super) Q);
 
-pub(super) fn limited<Q>(query: Q, rows: i64) -> Limited<Q> {
-    Limited { query, rows }
-}
-
-impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Limited<Q> {
-    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        self.query.walk_ast(pass.reborrow())?;
-        pass.push_sql(" LIMIT (0 + ");
-        pass.push_bind_param::<BigInt, i64>(&self.rows)?;
-        pass.push_sql(")");
-        Ok(())
+impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Locked<Q> {
+    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.0.walk_ast(pass)
     }
 }
 
-impl<Q> QueryId for Limited<Q> {
-    type QueryId = ();
+impl<Q: QueryId> QueryId for Locked<Q> {
+    type QueryId = Locked<Q::QueryId>;
 
-    const HAS_STATIC_QUERY_ID: bool = false;
+    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
 }
 
-impl<Q: Query> Query for Limited<Q> {
+impl<Q: Query> Query for Locked<Q> {
     type SqlType = Q::SqlType;
 }
 
-impl<Q, C> RunQueryDsl<C> for Limited<Q> {}
+impl<Q, C> RunQueryDsl<C> for Locked<Q> {}
 
-/// The numbers that a limited query picks, as the right side of [`IsAmong`].
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Picked<Q>(pub(super) Limited<Q>);
-
-impl<Q: QueryFragment<Sqlite>> QueryFragment<Sqlite> for Picked<Q> {
-    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        pass.push_sql("(");
-        self.0.walk_ast(pass.reborrow())?;
-        pass.push_sql(")");
-        Ok(())
-    }
-}
-
-impl<Q> QueryId for Picked<Q> {
-    type QueryId = ();
-
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<Q> Expression for Picked<Q> {
-    type SqlType = BigInt;
-}
-
-impl<Q, Source> AppearsOnTable<Source> for Picked<Q> {}
-impl<Q, Source> SelectableExpression<Source> for Picked<Q> {}
-impl<Q, Grouping> ValidGrouping<Grouping> for Picked<Q> {
-    type IsAggregate = is_aggregate::Never;
-}
+// `+column` has the column's value, but no index serves it (<https://www.sqlite.org/optoverview.html>, section 2).
+diesel::prefix_operator!(UnindexedText, "+", Text, backend: Sqlite);
+diesel::prefix_operator!(UnindexedNumber, "+", BigInt, backend: Sqlite);
 
 diesel::infix_operator!(Matches, " MATCH ", backend: Sqlite);
 
@@ -147,6 +119,26 @@ impl QueryId for RecentIndex {
 }
 
 impl<C> RunQueryDsl<C> for RecentIndex {}
+
+/// Makes the list of the words of `recent_events`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RecentWords;
+
+impl QueryFragment<Sqlite> for RecentWords {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        pass.unsafe_to_cache_prepared();
+        pass.push_sql("CREATE VIRTUAL TABLE recent_words USING fts5vocab(recent_events, instance)");
+        Ok(())
+    }
+}
+
+impl QueryId for RecentWords {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C> RunQueryDsl<C> for RecentWords {}
 
 #[cfg(test)]
 mod tests {

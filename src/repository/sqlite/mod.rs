@@ -4,18 +4,23 @@
 //! beside another one.
 
 mod dialect;
-mod recent;
+mod hits;
+mod lending;
+pub(in crate::repository) mod recent;
 mod search;
-mod words;
+pub(in crate::repository) mod words;
+mod writes;
 
 #[path = "../bodies/agents.rs"]
 mod agents;
 #[path = "../bodies/context.rs"]
 mod context;
+#[path = "../bodies/event_filter.rs"]
+mod event_filter;
 #[path = "../bodies/events.rs"]
 mod events;
-#[path = "../bodies/hits.rs"]
-mod hits;
+#[path = "../bodies/limited.rs"]
+mod limited;
 #[path = "../bodies/lists.rs"]
 mod lists;
 #[path = "../bodies/prepared.rs"]

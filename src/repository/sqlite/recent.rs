@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use diesel::connection::Connection as _;
 use diesel::prelude::*;
 
-use super::dialect::{Connection, Matching, RecentIndex};
+use super::dialect::{Connection, Matching, RecentIndex, RecentWords};
 use super::words::Wanted;
 use crate::error::StateStoreError;
 
@@ -23,6 +23,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// Each word of each row, with its place (<https://www.sqlite.org/fts5.html>, section 5).
+    recent_words (term, offset) {
+        term -> Text,
+        offset -> BigInt,
+    }
+}
+
 /// Small indexes that nobody uses now. Empty.
 static IDLE: Mutex<Vec<Connection>> = Mutex::new(Vec::new());
 /// How many of them are kept.
@@ -33,7 +41,7 @@ const BATCH_ROWS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// A look through events, one after the other.
-pub(super) struct Recent<'w> {
+pub(in crate::repository) struct Recent<'w> {
     wanted: &'w Wanted,
     /// How many are asked for.
     most: usize,
@@ -44,7 +52,7 @@ pub(super) struct Recent<'w> {
 }
 
 impl<'w> Recent<'w> {
-    pub(super) fn new(wanted: &'w Wanted, most: usize) -> Self {
+    pub(in crate::repository) fn new(wanted: &'w Wanted, most: usize) -> Self {
         Self {
             wanted,
             most,
@@ -55,7 +63,11 @@ impl<'w> Recent<'w> {
     }
 
     /// Looks at the next event, in the order of the page; returns whether enough are found.
-    pub(super) fn look_at(&mut self, seq: i64, words: String) -> Result<bool, StateStoreError> {
+    pub(in crate::repository) fn look_at(
+        &mut self,
+        seq: i64,
+        words: String,
+    ) -> Result<bool, StateStoreError> {
         if self.wanted.may_be_in(&words) {
             self.bytes += words.len();
             self.candidates.push((seq, words));
@@ -67,7 +79,7 @@ impl<'w> Recent<'w> {
     }
 
     /// Returns the numbers of those that match, in the order in which they came.
-    pub(super) fn finish(mut self) -> Result<Vec<i64>, StateStoreError> {
+    pub(in crate::repository) fn finish(mut self) -> Result<Vec<i64>, StateStoreError> {
         self.decide()?;
         self.found.truncate(self.most);
         Ok(self.found)
@@ -80,16 +92,8 @@ impl<'w> Recent<'w> {
         if candidates.is_empty() || self.found.len() >= self.most {
             return Ok(());
         }
-        let mut index = match idle().pop() {
-            Some(index) => index,
-            None => open()?,
-        };
-        let matching = matching(&mut index, &candidates, &self.wanted.expression(None))?;
-        let mut idle = idle();
-        if idle.len() < KEPT {
-            idle.push(index);
-        }
-        drop(idle);
+        let expression = self.wanted.expression(None);
+        let matching = with_index(|index| Ok(matching(index, &candidates, &expression)?))?;
         let numbers = candidates.iter().map(|(seq, _)| *seq);
         self.found
             .extend(numbers.filter(|seq| matching.binary_search(seq).is_ok()));
@@ -104,7 +108,60 @@ fn idle() -> MutexGuard<'static, Vec<Connection>> {
 fn open() -> Result<Connection, StateStoreError> {
     let mut index = Connection::establish(":memory:")?;
     RecentIndex.execute(&mut index)?;
+    RecentWords.execute(&mut index)?;
     Ok(index)
+}
+
+/// Does something with a small index that is empty, and is again afterwards.
+fn with_index<T>(
+    work: impl FnOnce(&mut Connection) -> Result<T, StateStoreError>,
+) -> Result<T, StateStoreError> {
+    let kept = idle().pop();
+    let mut index = match kept {
+        Some(index) => index,
+        None => open()?,
+    };
+    let result = work(&mut index)?;
+    let mut idle = idle();
+    if idle.len() < KEPT {
+        idle.push(index);
+    }
+    Ok(result)
+}
+
+/// Returns the words of a text in their order, as the full-text index cuts it.
+#[cfg(feature = "postgres")]
+pub(in crate::repository) fn words_of(text: &str) -> Result<Vec<String>, StateStoreError> {
+    with_index(|index| {
+        let mut words = Vec::new();
+        undone(index, |index| {
+            diesel::insert_into(recent_events::table)
+                .values((recent_events::rowid.eq(1), recent_events::content.eq(text)))
+                .execute(index)?;
+            words = recent_words::table
+                .order(recent_words::offset)
+                .select(recent_words::term)
+                .load(index)?;
+            Ok(())
+        })?;
+        Ok(words)
+    })
+}
+
+/// Does something with an index, and takes back what it wrote.
+#[allow(clippy::disallowed_methods)] // In memory, and nobody else's.
+fn undone(
+    index: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> QueryResult<()>,
+) -> QueryResult<()> {
+    let undone = index.transaction(|index| {
+        work(index)?;
+        Err::<(), _>(diesel::result::Error::RollbackTransaction)
+    });
+    match undone {
+        Ok(()) | Err(diesel::result::Error::RollbackTransaction) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns the numbers of those that match, rising. The index is empty before and after.
@@ -115,8 +172,7 @@ fn matching(
 ) -> QueryResult<Vec<i64>> {
     use recent_events::{content, rowid, table, whole_row};
     let mut found = Vec::new();
-    #[allow(clippy::disallowed_methods)] // In memory, and nobody else's.
-    let undone = index.transaction(|index| {
+    undone(index, |index| {
         for (seq, words) in candidates {
             diesel::insert_into(table)
                 .values((rowid.eq(seq), content.eq(words)))
@@ -127,10 +183,7 @@ fn matching(
             .order(rowid)
             .select(rowid)
             .load(index)?;
-        Err::<(), _>(diesel::result::Error::RollbackTransaction)
-    });
-    match undone {
-        Ok(()) | Err(diesel::result::Error::RollbackTransaction) => Ok(found),
-        Err(error) => Err(error),
-    }
+        Ok(())
+    })?;
+    Ok(found)
 }

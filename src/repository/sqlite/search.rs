@@ -5,9 +5,12 @@ use diesel::dsl::{max, min};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 
-use super::dialect::{Connection, coalesce, limited, octet_length};
+use super::dialect::{Connection, coalesce, octet_length};
+use super::limited::limited;
 use super::prepared::prepared;
+use super::writes::inserted_if_any;
 use crate::error::{DatabaseFailure, StateStoreError};
+use crate::models::NewEvent;
 use crate::namespace::Namespace;
 use crate::page::fetch;
 use crate::schema::events;
@@ -115,13 +118,16 @@ fn write_out(connection: &mut Connection) -> QueryResult<()> {
     connection.transaction(|_| Ok(()))
 }
 
-/// Runs a read of several statements in one snapshot, in whatever transaction is open.
-#[allow(clippy::disallowed_methods)] // It reads only.
-pub(super) fn in_snapshot<T>(
+/// Inserts an event, unless its id is taken; returns its number.
+pub(super) fn insert_event(
     connection: &mut Connection,
-    read: impl FnOnce(&mut Connection) -> Result<T, StateStoreError>,
-) -> Result<T, StateStoreError> {
-    connection.transaction(read)
+    row: &NewEvent<'_>,
+) -> Result<Option<i64>, StateStoreError> {
+    let insert = diesel::insert_into(events::table)
+        .values(row)
+        .on_conflict((events::namespace, events::id))
+        .do_nothing();
+    Ok(inserted_if_any!(connection, events, insert))
 }
 
 /// Returns the number up to which events are indexed: all of them, and none above it. 0 where none is.

@@ -12,7 +12,10 @@ pub(crate) enum Words {
 }
 
 /// The words that a search wants.
-pub(super) struct Wanted {
+pub(in crate::repository) struct Wanted {
+    /// What was typed, cut at the spaces.
+    #[cfg(feature = "postgres")]
+    pub(in crate::repository) typed: Vec<String>,
     /// Quoted terms.
     terms: String,
     /// Words of ASCII, in lower case, without which no text of ASCII matches.
@@ -24,7 +27,7 @@ impl Wanted {
     ///
     /// Each term is a quoted string, so that nothing in it is syntax (<https://www.sqlite.org/fts5.html>, section 3.1).
     /// FTS5 drops a string in which its tokenizer finds no word, and all that remain must match.
-    pub(super) fn of(text: &str, words: Words) -> Option<Self> {
+    pub(in crate::repository) fn of(text: &str, words: Words) -> Option<Self> {
         // FTS5 reads the expression as a C string: NUL would cut it short.
         let terms: Vec<String> = text
             .split(|character: char| character.is_whitespace() || character == '\0')
@@ -41,7 +44,7 @@ impl Wanted {
             .filter(|word| !word.is_empty())
             .map(str::to_ascii_lowercase)
             .collect();
-        let terms: Vec<String> = terms
+        let quoted: Vec<String> = terms
             .iter()
             .map(|term| {
                 let term = term.replace('"', "\"\"");
@@ -52,7 +55,9 @@ impl Wanted {
             })
             .collect();
         Some(Self {
-            terms: terms.join(" "),
+            terms: quoted.join(" "),
+            #[cfg(feature = "postgres")]
+            typed: terms,
             plain,
         })
     }

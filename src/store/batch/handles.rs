@@ -76,6 +76,7 @@ macro_rules! batch {
                     let size = $crate::store::core::size_of_write(&prepared);
                     let kind = kind!($kind $(after $check)?).of_size(size);
                     $( let $checked = $checked.to_owned(); )?
+                    self.operations.locks.extend(self.core.locks(stringify!($noun), &prepared));
                     let prepared = $crate::models::Footprint::held(prepared);
                     self.operations.push((operation, scope), kind, size, move |backend| {
                         $(

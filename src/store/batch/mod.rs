@@ -11,11 +11,12 @@ use tracing::Instrument;
 pub use handles::{
     AgentBatch, EventBatch, SessionBatch, SnapshotBatch, TaskBatch, TransitionBatch,
 };
-use operations::Operations;
 pub use operations::{BatchResults, BatchTicket};
+use operations::{Operation, Operations, Output};
 
 use super::core::{Backend, StoreCore, operation_span};
 use crate::error::{ErrorKind, StateStoreError};
+use crate::models::Scope;
 use crate::repository;
 
 /// Writes of a store that are committed all or nothing.
@@ -142,31 +143,35 @@ impl Batch {
             return Ok(Operations::results(batch, Vec::new()));
         }
         let (kind, size) = (self.operations.kind(), self.operations.size);
-        let mut operations = self.operations.list;
+        let (operations, locks) = (self.operations.list, self.operations.locks);
         let failed = Arc::new(Mutex::new(None));
         let kept = Arc::clone(&failed);
+        let span = operation_span("batch.commit");
         let written = match &self.core.backend {
             Backend::Sqlite(handle) => {
+                drop(locks);
+                let mut operations = operations;
                 let work = move |connection: &mut _, notes: &mut _| {
-                    let mut outputs = Vec::with_capacity(operations.len());
-                    for (place, operation) in operations.iter_mut().enumerate() {
-                        let scope = Arc::clone(&operation.scope);
-                        let mut backend = repository::Backend::sqlite(connection, &scope, notes);
-                        let output = operation.run(&mut backend).inspect_err(|error| {
-                            let failure = Failure {
-                                place,
-                                operation: operation.name,
-                                kind: error.kind(),
-                            };
-                            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-                        })?;
-                        outputs.push(output);
-                    }
-                    Ok(outputs)
+                    run(&mut operations, &kept, |operation, scope| {
+                        operation.run(&mut repository::Backend::sqlite(connection, scope, notes))
+                    })
                 };
                 handle
                     .write("batch.commit", kind, size, work)
-                    .instrument(operation_span("batch.commit"))
+                    .instrument(span)
+                    .await
+            }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(handle) => {
+                let mut operations = operations;
+                let work = move |connection: &mut _, notes: &mut _| {
+                    run(&mut operations, &kept, |operation, scope| {
+                        operation.run(&mut repository::Backend::postgres(connection, scope, notes))
+                    })
+                };
+                handle
+                    .write("batch.commit", kind, locks.into_keys(), work)
+                    .instrument(span)
                     .await
             }
         };
@@ -181,6 +186,28 @@ impl Batch {
             }
         }
     }
+}
+
+/// Runs the operations in their order; `kept` is told which failed.
+fn run(
+    operations: &mut [Operation],
+    kept: &Mutex<Option<Failure>>,
+    mut run_one: impl FnMut(&mut Operation, &Scope) -> Result<Output, StateStoreError>,
+) -> Result<Vec<Output>, StateStoreError> {
+    let mut outputs = Vec::with_capacity(operations.len());
+    for (place, operation) in operations.iter_mut().enumerate() {
+        let scope = Arc::clone(&operation.scope);
+        let output = run_one(operation, &scope).inspect_err(|error| {
+            let failure = Failure {
+                place,
+                operation: operation.name,
+                kind: error.kind(),
+            };
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        })?;
+        outputs.push(output);
+    }
+    Ok(outputs)
 }
 
 /// Which operation failed.

@@ -10,6 +10,7 @@ use crate::engine::{WriteKind, WriteSize};
 use crate::error::{StateStoreError, within};
 use crate::models::Scope;
 use crate::repository::Backend;
+use crate::store::row_locks::RowLocks;
 
 /// The most operations in one batch.
 const LIMIT: usize = 10_000;
@@ -39,6 +40,7 @@ pub(super) struct Operations {
     batch: u64,
     pub(super) list: Vec<Operation>,
     pub(super) size: WriteSize,
+    pub(super) locks: RowLocks,
     /// What the largest of them needs.
     kind: Option<WriteKind>,
 }
@@ -53,6 +55,7 @@ impl Operations {
                 operations: 0,
                 bytes: 0,
             },
+            locks: RowLocks::default(),
             kind: None,
         }
     }

@@ -18,7 +18,9 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(reviews, agent_states);
+// `allow_tables_to_appear_in_same_query!` is for tables of one crate where Diesel knows PostgreSQL too.
+impl diesel::query_source::TableNotEqual<agent_states::table> for reviews::table {}
+impl diesel::query_source::TableNotEqual<reviews::table> for agent_states::table {}
 
 async fn migrate(store: &SqliteStateStore) -> Result<usize, StateStoreError> {
     store

@@ -9,7 +9,7 @@ use descartes_state::{
 };
 use tempfile::TempDir;
 
-use descartes_state_testing::{NOW, agent, event, task};
+use descartes_state_testing::{NOW, PostgresSchema, agent, event, refuse_nul, task};
 
 /// Rows of an unpaged list in this suite: few, so that "one too many" is cheap.
 pub(crate) const LIST_ROWS: usize = 12;
@@ -18,9 +18,11 @@ pub(crate) const LIST_ROWS: usize = 12;
 pub(crate) struct Subject {
     pub(crate) store: Arc<dyn StateStore>,
     _directory: Option<TempDir>,
+    _schema: Option<PostgresSchema>,
 }
 
-type Opened = Result<Subject, Box<dyn Error>>;
+/// `None` where there is no server for it.
+type Opened = Result<Option<Subject>, Box<dyn Error>>;
 
 fn options() -> StoreOptions {
     StoreOptions::default()
@@ -37,10 +39,11 @@ async fn on_file(options: StoreOptions) -> Result<(SqliteStateStore, TempDir), B
 }
 
 fn subject(store: SqliteStateStore, directory: Option<TempDir>) -> Opened {
-    Ok(Subject {
+    Ok(Some(Subject {
         store: Arc::new(store),
         _directory: directory,
-    })
+        _schema: None,
+    }))
 }
 
 pub(crate) async fn plain() -> Opened {
@@ -81,4 +84,17 @@ pub(crate) async fn relaxed() -> Opened {
     let options = options().durability(Durability::Relaxed);
     let (store, directory) = on_file(options).await?;
     subject(store, Some(directory))
+}
+
+pub(crate) async fn postgres() -> Opened {
+    let Some(schema) = PostgresSchema::new() else {
+        return Ok(None);
+    };
+    refuse_nul();
+    let store = schema.open(options()).await;
+    Ok(Some(Subject {
+        store: Arc::new(store),
+        _directory: None,
+        _schema: Some(schema),
+    }))
 }

@@ -14,7 +14,9 @@ macro_rules! suite {
         #[tokio::test]
         async fn $promise() -> TestResult {
             // Bound to a name, so that its directory outlives the test.
-            let subject = $configuration().await?;
+            let Some(subject) = $configuration().await? else {
+                return Ok(());
+            };
             super::$module::$promise(subject.store.clone()).await
         }
     )+ };
@@ -81,4 +83,4 @@ macro_rules! every_promise_for {
     )+ };
 }
 
-every_promise_for!(plain, prefixed, compressed, temporary, relaxed);
+every_promise_for!(plain, prefixed, compressed, temporary, relaxed, postgres);

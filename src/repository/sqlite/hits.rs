@@ -3,10 +3,12 @@
 //! A search writes nothing. It looks itself through what its transaction, or another program, has appended since the index
 //! was last brought up to date. That is all newer than what is indexed, so a page is first the one and then the other.
 
-use diesel::connection::DefaultLoadingMode;
+use diesel::connection::{Connection as _, DefaultLoadingMode};
 use diesel::prelude::*;
 
-use super::dialect::{Connection, Matching, UnindexedText, first_text, limited};
+use super::dialect::{Connection, Matching, UnindexedText, first_text};
+use super::event_filter::{Question, restricted};
+use super::limited::limited;
 use super::recent::Recent;
 use super::search::{self, events_search};
 use super::words::Wanted;
@@ -15,31 +17,6 @@ use crate::models::{EventFilter, EventRecord, EventRow, Scope, StoredRow};
 use crate::page::{Order, SequenceBounds};
 use crate::read_budget::ReadBudget;
 use crate::schema::events;
-
-/// A boxed query over `events`, cut down to the namespace and the filter. Its text columns are wrapped in `$text`; `$by_time`
-/// is whether the time range is to pick the index.
-macro_rules! restricted {
-    ($query:expr, $scope:expr, $filter:expr, $text:path, $by_time:expr) => {{
-        let (scope, filter): (&Scope, &EventFilter) = ($scope, $filter);
-        let limits = &scope.limits;
-        let namespace = scope.namespace.as_str().to_owned();
-        let mut query = $query.filter($text(events::namespace).eq(namespace));
-        if let Some(session_id) = &filter.session_id {
-            let session_id = limits.id("session_id", session_id)?.to_owned();
-            query = query.filter($text(events::session_id).eq(session_id));
-        }
-        if let Some(event_type) = &filter.event_type {
-            let event_type = limits.id("event_type", event_type)?.to_owned();
-            query = query.filter($text(events::event_type).eq(event_type));
-        }
-        if let Some(actor_id) = &filter.actor_id {
-            let actor_id = limits.id("actor_id", actor_id)?.to_owned();
-            query = query.filter($text(events::actor_id).eq(actor_id));
-        }
-        super::lists::within!(query, events::timestamp, filter.time, $by_time)
-    }};
-}
-pub(super) use restricted;
 
 /// How many rows of the log the index is asked about first, and how many times as many each time after that.
 ///
@@ -53,20 +30,45 @@ const USUALLY_WAITING: i64 = 512;
 /// A stretch of the log: its first and its last number.
 type Stretch = (i64, i64);
 
+/// Returns the events that a search finds, and one more than the page holds where there is one.
+#[allow(clippy::disallowed_methods)] // It reads only: several statements in one snapshot, in whatever transaction is open.
+pub(super) fn find_words(
+    connection: &mut Connection,
+    scope: &Scope,
+    budget: Option<&ReadBudget>,
+    question: &Question<'_>,
+) -> Result<Vec<EventRecord>, StateStoreError> {
+    let Some(wanted) = Wanted::of(question.text, question.words) else {
+        return Ok(Vec::new());
+    };
+    connection.transaction(|connection| {
+        let hits = Hits {
+            connection,
+            scope,
+            budget,
+            filter: question.filter,
+            wanted: &wanted,
+            bounds: question.bounds,
+            found: Vec::new(),
+        };
+        hits.load()
+    })
+}
+
 /// A search under way, in one snapshot.
-pub(super) struct Hits<'h> {
-    pub(super) connection: &'h mut Connection,
-    pub(super) scope: &'h Scope,
-    pub(super) budget: Option<&'h ReadBudget>,
-    pub(super) filter: &'h EventFilter,
-    pub(super) wanted: &'h Wanted,
-    pub(super) bounds: SequenceBounds,
-    pub(super) found: Vec<EventRecord>,
+struct Hits<'h> {
+    connection: &'h mut Connection,
+    scope: &'h Scope,
+    budget: Option<&'h ReadBudget>,
+    filter: &'h EventFilter,
+    wanted: &'h Wanted,
+    bounds: SequenceBounds,
+    found: Vec<EventRecord>,
 }
 
 impl Hits<'_> {
     /// Returns the rows of the page, and one more where there is one.
-    pub(super) fn load(mut self) -> Result<Vec<EventRecord>, StateStoreError> {
+    fn load(mut self) -> Result<Vec<EventRecord>, StateStoreError> {
         let indexed = search::last_indexed(self.connection)?;
         let (first, last) = match (self.bounds.order, self.bounds.after) {
             (_, None) => (i64::MIN, i64::MAX),

@@ -1,0 +1,82 @@
+//! A PostgreSQL server for tests, where there is one.
+
+use std::io::Write;
+use std::sync::Once;
+
+use descartes_state::diesel::connection::SimpleConnection;
+use descartes_state::diesel::{Connection, PgConnection};
+use descartes_state::{PostgresStateStore, StoreOptions, new_id};
+
+/// The variable that names the server's URL.
+const VARIABLE: &str = "DESCARTES_STATE_POSTGRES";
+
+/// A schema of its own on the server, which goes with it.
+#[derive(Debug)]
+pub struct PostgresSchema {
+    server: String,
+    name: String,
+}
+
+impl PostgresSchema {
+    /// Returns a schema that nobody else has; `None` where no server is named, which is said once in the tests' output.
+    #[must_use]
+    pub fn new() -> Option<Self> {
+        static SAID: Once = Once::new();
+        let Ok(server) = std::env::var(VARIABLE) else {
+            SAID.call_once(|| {
+                // Not by a macro, whose output is captured.
+                let _unheard = writeln!(
+                    std::io::stderr(),
+                    "SKIPPED: the tests on PostgreSQL, for want of a server: \
+                     {VARIABLE}=$(.ci/postgres start /tmp/pg) cargo test"
+                );
+            });
+            return None;
+        };
+        let name = format!("test_{}", new_id().simple());
+        Some(Self { server, name })
+    }
+
+    /// Returns the URL of a store in it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let mark = if self.server.contains('?') { '&' } else { '?' };
+        let Self { server, name } = self;
+        format!("{server}{mark}schema={name}&application_name={name}")
+    }
+
+    /// Opens a store in it.
+    pub async fn open(&self, options: StoreOptions) -> PostgresStateStore {
+        let store = PostgresStateStore::connect(&self.url(), options).await;
+        let store = store.unwrap();
+        store.initialize().await.unwrap();
+        store
+    }
+
+    /// Cuts every connection that the schema's stores have.
+    pub fn cut(&self, connection: &mut PgConnection) {
+        let cut = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'",
+            self.name
+        );
+        connection.batch_execute(&cut).unwrap();
+    }
+
+    /// Returns a connection of its own to the schema.
+    #[must_use]
+    pub fn connect(&self) -> PgConnection {
+        let mut connection = PgConnection::establish(&self.server).unwrap();
+        let path = format!("SET search_path = {}", self.name);
+        connection.batch_execute(&path).unwrap();
+        connection
+    }
+}
+
+impl Drop for PostgresSchema {
+    fn drop(&mut self) {
+        if let Ok(mut connection) = PgConnection::establish(&self.server) {
+            let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name);
+            let _kept = connection.batch_execute(&drop);
+        }
+    }
+}

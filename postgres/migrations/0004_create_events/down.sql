@@ -1,0 +1,2 @@
+DROP TABLE events;
+DELETE FROM migration_fingerprints WHERE version = '0004';

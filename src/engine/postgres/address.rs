@@ -1,0 +1,155 @@
+//! Where the server is, as a URL says it.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+use crate::error::StateStoreError;
+
+/// A `postgres://` URL, taken apart into what libpq reads and what only the store does.
+#[derive(Clone)]
+pub(super) struct Address {
+    /// For libpq (<https://www.postgresql.org/docs/current/libpq-connect.html>, section 34.1.1.2).
+    url: String,
+    /// The schema that the store's tables are in; `None` for the server's choice.
+    schema: Option<String>,
+    /// The URL without its password.
+    shown: String,
+}
+
+/// The longest name that PostgreSQL keeps whole, in bytes.
+const NAME_BYTES: usize = 63;
+
+impl Address {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is none, and for a schema that can't be.
+    pub(super) fn parse(url: &str) -> Result<Self, StateStoreError> {
+        let refuse = |reason: String| StateStoreError::invalid("database URL", reason);
+        let rest = url
+            .strip_prefix("postgres://")
+            .or_else(|| url.strip_prefix("postgresql://"))
+            .ok_or_else(|| refuse("it doesn't begin with postgres://".into()))?;
+        if url.contains('\0') {
+            return Err(refuse("it holds a NUL character".into()));
+        }
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (mut schema, mut kept, mut shown) = (None, Vec::new(), Vec::new());
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            match name {
+                "schema" => {
+                    let value = percent_decode_str(value).decode_utf8();
+                    let value = value.map_err(|error| refuse(format!("its schema: {error}")))?;
+                    if value.is_empty() || value.len() > NAME_BYTES || value.contains('\0') {
+                        return Err(refuse(format!(
+                            "its schema has {} bytes, of 1 to {NAME_BYTES} without NUL",
+                            value.len()
+                        )));
+                    }
+                    schema = Some(value.into_owned());
+                    shown.push(part);
+                }
+                "password" => kept.push(part),
+                _ => {
+                    kept.push(part);
+                    shown.push(part);
+                }
+            }
+        }
+        let shown_place = match place.rsplit_once('@') {
+            Some((user, hosts)) => {
+                let user = user.split_once(':').map_or(user, |(user, _)| user);
+                format!("{user}@{hosts}")
+            }
+            None => place.to_owned(),
+        };
+        // Unless the URL or the environment has another name.
+        kept.push("fallback_application_name=descartes-state");
+        Ok(Self {
+            url: join(place, &kept),
+            schema,
+            shown: join(&shown_place, &shown),
+        })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+}
+
+fn join(place: &str, query: &[&str]) -> String {
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("postgres://{place}{mark}{}", query.join("&"))
+}
+
+/// Without the password.
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.shown)
+    }
+}
+
+/// Returns a name as SQL, whatever is in it.
+pub(super) fn quoted_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+
+    #[test]
+    fn the_password_is_for_libpq_alone() {
+        for url in [
+            "postgres://ada:s3cret@db.example:5433/state?sslmode=require&schema=team%20a",
+            "postgresql://ada@db.example:5433/state?password=s3cret&sslmode=require&schema=team%20a",
+            "postgres://ada:s3c@s3cret@db.example:5433/state?sslmode=require&schema=team%20a",
+        ] {
+            let address = Address::parse(url).unwrap();
+            assert_eq!(
+                address.to_string(),
+                "postgres://ada@db.example:5433/state?sslmode=require&schema=team%20a"
+            );
+            assert!(!format!("{address:?}").contains("s3c"));
+            assert!(address.url().contains("s3cret") && !address.url().contains("schema"));
+            assert_eq!(address.schema(), Some("team a"));
+        }
+    }
+
+    #[test]
+    fn several_hosts_and_a_socket_are_passed_on() {
+        for url in [
+            "postgres://a:1,b:2/state?target_session_attrs=read-write",
+            "postgres:///state?host=/run/postgresql",
+            "postgres://%2Frun%2Fpostgresql/state",
+        ] {
+            let address = Address::parse(url).unwrap();
+            assert!(address.url().starts_with(url) && address.schema().is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for url in [
+            "state.db",
+            "mysql://x",
+            "",
+            "postgres://x?schema=",
+            "postgres://x\0",
+        ] {
+            assert!(Address::parse(url).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The connections of one store: taken from deadpool once, and kept.
+//!
+//! deadpool asks each connection whether it still works before it hands it out: one more way to the server an operation. Here one
+//! that was cut off is noticed when it is used, and the operation begins again on another.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use deadpool_diesel::postgres::{Manager, Object, Pool, Runtime};
+use diesel::PgConnection;
+use diesel::connection::SimpleConnection;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::address::{Address, quoted_name};
+use crate::engine::options::{Durability, StoreOptions};
+use crate::engine::runtime::{AcquireTimeout, drop_on_blocking_pool};
+use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
+
+/// How long the server lets a statement run, and a transaction wait for its next one.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(300);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+
+pub(super) struct Connections {
+    address: Address,
+    pool: Pool,
+    slots: Arc<Semaphore>,
+    count: u32,
+    idle: Mutex<Vec<Object>>,
+    timeout: AcquireTimeout,
+    settings: String,
+}
+
+impl Connections {
+    pub(super) fn new(
+        address: Address,
+        options: &StoreOptions,
+        runtime: Handle,
+    ) -> Result<Arc<Self>, StateStoreError> {
+        let manager = Manager::new(address.url(), Runtime::Tokio1);
+        let pool = Pool::builder(manager)
+            .max_size(options.readers)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| {
+                StateStoreError::DatabaseError(DatabaseError::new(DatabaseFailure::Other, error))
+            })?;
+        Ok(Arc::new(Self {
+            settings: settings(&address, options),
+            address,
+            pool,
+            slots: Arc::new(Semaphore::new(options.readers)),
+            // At the most 1024: `StoreOptions::check`.
+            count: u32::try_from(options.readers).unwrap_or(1),
+            idle: Mutex::new(Vec::new()),
+            timeout: AcquireTimeout::new(options.acquire_timeout, runtime),
+        }))
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How long a call waits for a connection, and for a server that is away.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.limit()
+    }
+
+    /// Returns a place for an operation as soon as there is one.
+    ///
+    /// # Errors
+    /// `Timeout` after the acquire timeout; `Closed`.
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        operation: &'static str,
+    ) -> Result<Slot, StateStoreError> {
+        let slot = match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(slot) => slot,
+            Err(_) => {
+                let slot = Arc::clone(&self.slots).acquire_owned();
+                let waited = self.timeout.wait(slot).await;
+                let waited = waited.ok_or_else(|| StateStoreError::Timeout {
+                    operation,
+                    waited: self.timeout.limit(),
+                    reason: format!(
+                        "all {} connections are in use, try again, or end a closure",
+                        self.count
+                    ),
+                })?;
+                waited.map_err(|_| StateStoreError::Closed)?
+            }
+        };
+        Ok(Slot {
+            connections: Arc::clone(self),
+            object: None,
+            is_new: false,
+            _slot: slot,
+        })
+    }
+
+    /// Waits for those that are in use, and closes all.
+    pub(super) async fn close(&self) {
+        drop(self.slots.acquire_many(self.count).await);
+        self.slots.close();
+        let idle = std::mem::take(&mut *self.lock_idle());
+        self.pool.close();
+        drop_on_blocking_pool(idle);
+    }
+
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<Object>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What every connection is told first.
+fn settings(address: &Address, options: &StoreOptions) -> String {
+    let mut settings = format!(
+        "SET statement_timeout = {}; SET lock_timeout = {}; \
+         SET idle_in_transaction_session_timeout = {}; SET client_min_messages = warning;",
+        STATEMENT_TIMEOUT.as_millis(),
+        options.busy_timeout.as_millis().max(1),
+        IDLE_TIMEOUT.as_millis(),
+    );
+    settings.push_str(match options.durability {
+        Durability::Full => " SET synchronous_commit = on;",
+        Durability::Relaxed => " SET synchronous_commit = off;",
+    });
+    if let Some(schema) = address.schema() {
+        settings.push_str(&format!(" SET search_path = {};", quoted_name(schema)));
+    }
+    settings
+}
+
+/// A place for one operation, with a connection while it has one.
+pub(super) struct Slot {
+    connections: Arc<Connections>,
+    object: Option<Object>,
+    /// Whether the connection still has to be told its settings.
+    is_new: bool,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    /// Takes a connection that is kept, or opens one, unless there is one.
+    pub(super) async fn connect(&mut self) -> Result<(), StateStoreError> {
+        if self.object.is_some() {
+            return Ok(());
+        }
+        let kept = self.connections.lock_idle().pop();
+        self.object = Some(match kept {
+            Some(object) => object,
+            None => {
+                self.is_new = true;
+                self.connections.pool.get().await.map_err(unreachable)?
+            }
+        });
+        Ok(())
+    }
+
+    /// Runs work on the connection. On a thread that may wait.
+    pub(super) fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut PgConnection) -> Result<T, StateStoreError>,
+    ) -> Result<T, StateStoreError> {
+        let object = self.object.as_ref().ok_or(StateStoreError::Closed)?;
+        let mut connection = object.lock().map_err(|_| StateStoreError::Closed)?;
+        if self.is_new {
+            connection.batch_execute(&self.connections.settings)?;
+            self.is_new = false;
+        }
+        work(&mut connection)
+    }
+
+    /// Throws the connection away.
+    pub(super) fn discard(&mut self) {
+        if let Some(object) = self.object.take() {
+            drop(Object::take(object));
+        }
+    }
+}
+
+fn unreachable(error: deadpool_diesel::PoolError) -> StateStoreError {
+    match error {
+        deadpool_diesel::PoolError::Backend(deadpool_diesel::Error::Connection(error)) => {
+            error.into()
+        }
+        deadpool_diesel::PoolError::Closed => StateStoreError::Closed,
+        other => StateStoreError::DatabaseError(DatabaseError::new(
+            DatabaseFailure::CannotOpen,
+            other.to_string(),
+        )),
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        match self.object.take() {
+            Some(object) if !self.is_new => self.connections.lock_idle().push(object),
+            _ => {}
+        }
+    }
+}

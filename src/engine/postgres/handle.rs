@@ -1,0 +1,380 @@
+//! One store's handle on a database: where calls enter, and begin again where that helps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use diesel::PgConnection;
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::address::Address;
+use super::connections::{Connections, Slot};
+use super::schema;
+use super::transaction::{
+    Transaction, Tried, Work, read_in_snapshot, read_once, was_committed, write_once,
+};
+use crate::commit_notes::CommitNotes;
+use crate::engine::options::{OpenMode, StoreOptions};
+use crate::engine::runtime::{current_or, on_blocking_pool};
+use crate::engine::transaction::{DatabaseId, refuse_reentry};
+use crate::engine::writer::WriteKind;
+use crate::error::{ErrorKind, StateStoreError};
+use crate::migrations::{AppliedMigration, Revert, postgres as migrations};
+use crate::read_budget::ReadBudget;
+
+/// One store's handle on a database. Clones of the store share it.
+pub(crate) struct Handle {
+    id: DatabaseId,
+    connections: Arc<Connections>,
+    runtime: Runtime,
+    mode: OpenMode,
+    /// Each call in flight holds one permit; closing takes them all.
+    calls: Semaphore,
+    is_ready: AtomicBool,
+    /// What is asked before a snapshot is taken.
+    before_snapshot: BeforeSnapshot,
+}
+
+/// Returns up to which number each table is whole.
+pub(crate) type BeforeSnapshot =
+    fn(&mut PgConnection) -> diesel::QueryResult<Vec<(&'static str, i64)>>;
+
+const CALLS: u32 = 1 << 28;
+
+/// How often an operation begins again because others were in its way, and how long it waits before each.
+const COLLISIONS: u32 = 16;
+const COLLISION_PAUSE: Duration = Duration::from_millis(1);
+/// How long it waits before it asks again for a server that is away.
+const SERVER_PAUSE: Duration = Duration::from_millis(50);
+
+impl Handle {
+    /// Opens a store: reads the URL, and asks the server whether it is there.
+    pub(crate) async fn open(
+        url: &str,
+        options: &StoreOptions,
+        before_snapshot: BeforeSnapshot,
+    ) -> Result<Self, StateStoreError> {
+        options.check()?;
+        let runtime = Runtime::try_current().map_err(|_| StateStoreError::Unsupported {
+            reason: "a store is opened inside a tokio runtime".into(),
+        })?;
+        let address = Address::parse(url)?;
+        let connections = Connections::new(address, options, runtime.clone())?;
+        let handle = Self {
+            id: DatabaseId::new(),
+            connections,
+            runtime,
+            mode: options.mode,
+            calls: Semaphore::new(CALLS as usize),
+            is_ready: AtomicBool::new(false),
+            before_snapshot,
+        };
+        handle.connections.acquire("open").await?.connect().await?;
+        Ok(handle)
+    }
+
+    /// Returns where the server is, without the password.
+    pub(crate) fn address(&self) -> String {
+        self.connections.address().to_string()
+    }
+
+    pub(crate) async fn initialize(&self) -> Result<(), StateStoreError> {
+        let _call = self.enter("initialize")?;
+        let (mode, connections) = (self.mode, Arc::clone(&self.connections));
+        self.plain("initialize", move |connection| match mode {
+            OpenMode::Create => schema::migrate(connection, connections.address().schema()),
+            OpenMode::Existing => {
+                schema::inspect(connection)?;
+                migrations::require_whole(connection)
+            }
+        })
+        .await?;
+        self.is_ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(crate) async fn schema(
+        &self,
+        operation: &'static str,
+    ) -> Result<Vec<AppliedMigration>, StateStoreError> {
+        let _call = self.enter(operation)?;
+        self.plain(operation, schema::inspect).await
+    }
+
+    /// Reverts the last migration, or only shows what would go.
+    pub(crate) async fn revert(
+        &self,
+        operation: &'static str,
+        keep: bool,
+    ) -> Result<Revert, StateStoreError> {
+        let _call = self.enter(operation)?;
+        let revert = self
+            .plain(operation, move |connection| {
+                schema::revert_last(connection, keep)
+            })
+            .await;
+        if keep {
+            self.is_ready.store(false, Ordering::Release);
+        }
+        revert
+    }
+
+    /// Reads, for the store itself. The work may run again.
+    pub(crate) async fn read<T, F>(
+        &self,
+        operation: &'static str,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut PgConnection, &ReadBudget) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        let _call = self.enter(operation)?;
+        self.ensure_ready(operation).await?;
+        let mut work = move |connection: &mut PgConnection| {
+            let budget = ReadBudget::new(None);
+            work(connection, &budget)
+        };
+        self.repeat(operation, move |connection| {
+            read_once(connection, &mut work)
+        })
+        .await
+    }
+
+    /// Runs a caller's closure in a read transaction: one snapshot.
+    pub(crate) async fn read_closure<T, F>(
+        &self,
+        operation: &'static str,
+        work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>
+            + Send
+            + 'static,
+    {
+        let _call = self.enter(operation)?;
+        self.ensure_ready(operation).await?;
+        let (id, before_snapshot) = (self.id, self.before_snapshot);
+        let mut work = Some(work);
+        self.repeat(operation, move |connection| {
+            let settled = match before_snapshot(connection) {
+                Ok(settled) => settled,
+                Err(error) => return (Tried::Again(error.into()), false),
+            };
+            let notes = CommitNotes {
+                settled,
+                ..CommitNotes::default()
+            };
+            // It begins again only where the closure wasn't called.
+            let Some(work) = work.take() else {
+                return (Tried::Done(Err(StateStoreError::Closed)), true);
+            };
+            let (result, is_clean) = read_in_snapshot(connection, id, notes, work);
+            (Tried::Done(result), is_clean)
+        })
+        .await
+    }
+
+    /// Writes, in a transaction of its own. It takes the locks first, in their order.
+    pub(crate) async fn write<T, F>(
+        &self,
+        operation: &'static str,
+        kind: WriteKind,
+        locks: Vec<i64>,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>
+            + Send
+            + 'static,
+    {
+        let _call = self.enter(operation)?;
+        self.ensure_ready(operation).await?;
+        let whose = match kind {
+            WriteKind::Closure(_) => Work::Closure(self.id),
+            _ => Work::Own,
+        };
+        self.repeat(operation, move |connection| {
+            write_once(connection, whose, &locks, &mut work)
+        })
+        .await
+    }
+
+    /// Refuses new calls, waits for those in flight, and closes the connections.
+    pub(crate) async fn close(&self) -> Result<(), StateStoreError> {
+        refuse_reentry(self.id, "close")?;
+        if self.calls.is_closed() {
+            return Ok(());
+        }
+        let all = self.calls.acquire_many(CALLS).await;
+        self.calls.close();
+        drop(all);
+        self.connections.close().await;
+        Ok(())
+    }
+
+    /// Runs work outside every transaction of the store.
+    async fn plain<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        mut work: impl FnMut(&mut PgConnection) -> Result<T, StateStoreError> + Send + 'static,
+    ) -> Result<T, StateStoreError> {
+        self.repeat(operation, move |connection| {
+            read_once(connection, &mut work)
+        })
+        .await
+    }
+
+    /// Tries an operation until it is done: again where others were in its way, and where the server went away before anything
+    /// was kept, for as long as a call waits for a connection.
+    async fn repeat<T, F>(&self, operation: &'static str, attempt: F) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut PgConnection) -> (Tried<T>, bool) + Send + 'static,
+    {
+        let started = Instant::now();
+        let patience = self.connections.patience();
+        let mut slot = self.connections.acquire(operation).await?;
+        let mut attempt = attempt;
+        let mut collisions = 0;
+        loop {
+            let tried = match slot.connect().await {
+                Ok(()) => {
+                    let (back, tried) = self.try_once(slot, attempt).await?;
+                    (slot, attempt) = back;
+                    tried
+                }
+                Err(error) if error.is_transient() => Tried::Again(error),
+                Err(error) => Tried::Done(Err(error)),
+            };
+            let (error, pause) = match tried {
+                Tried::Done(result) => return result.map_err(|error| error.during(operation)),
+                Tried::Unknown {
+                    transaction,
+                    value,
+                    error,
+                } => {
+                    let settled;
+                    (slot, settled) = self.settle(slot, transaction, started).await?;
+                    match settled {
+                        Some(true) => return Ok(value),
+                        Some(false) => (error, Duration::ZERO),
+                        None => {
+                            return Err(StateStoreError::OutcomeUnknown {
+                                operation,
+                                cause: error.to_string().into(),
+                            });
+                        }
+                    }
+                }
+                Tried::Again(error) if error.kind() == ErrorKind::ConnectionLost => {
+                    (error, SERVER_PAUSE)
+                }
+                Tried::Again(error) => {
+                    collisions += 1;
+                    if collisions > COLLISIONS {
+                        return Err(error.during(operation));
+                    }
+                    (error, COLLISION_PAUSE * collisions)
+                }
+            };
+            if started.elapsed() + pause > patience {
+                return Err(error.during(operation));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn try_once<T, F>(
+        &self,
+        mut slot: Slot,
+        mut attempt: F,
+    ) -> Result<((Slot, F), Tried<T>), StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut PgConnection) -> (Tried<T>, bool) + Send + 'static,
+    {
+        on_blocking_pool(&current_or(&self.runtime), move || {
+            let tried = slot.run(|connection| Ok(attempt(connection)));
+            let tried = match tried {
+                Ok((tried, true)) => tried,
+                Ok((tried, false)) => {
+                    slot.discard();
+                    tried
+                }
+                Err(error) => {
+                    slot.discard();
+                    if error.is_transient() {
+                        Tried::Again(error)
+                    } else {
+                        Tried::Done(Err(error))
+                    }
+                }
+            };
+            Ok(((slot, attempt), tried))
+        })
+        .await
+    }
+
+    /// Asks the server what became of a transaction, once it answers again; `None` where it can't be told in time.
+    async fn settle(
+        &self,
+        mut slot: Slot,
+        transaction: Transaction,
+        started: Instant,
+    ) -> Result<(Slot, Option<bool>), StateStoreError> {
+        let patience = self.connections.patience();
+        loop {
+            let asked = match slot.connect().await {
+                Ok(()) => {
+                    let ask = move |connection: &mut PgConnection| {
+                        let asked = was_committed(connection, transaction);
+                        let is_intact = asked.is_ok();
+                        (Tried::Done(asked), is_intact)
+                    };
+                    match self.try_once(slot, ask).await? {
+                        ((back, _), Tried::Done(asked)) => {
+                            slot = back;
+                            asked
+                        }
+                        ((back, _), _) => {
+                            slot = back;
+                            Ok(None)
+                        }
+                    }
+                }
+                Err(error) => Err(error),
+            };
+            match asked {
+                Ok(Some(was_committed)) => return Ok((slot, Some(was_committed))),
+                // A server that never heard of it isn't the one that it was on.
+                Err(error) if error.kind() != ErrorKind::ConnectionLost => return Ok((slot, None)),
+                _ if started.elapsed() + SERVER_PAUSE > patience => return Ok((slot, None)),
+                _ => tokio::time::sleep(SERVER_PAUSE).await,
+            }
+        }
+    }
+
+    async fn ensure_ready(&self, operation: &'static str) -> Result<(), StateStoreError> {
+        if self.is_ready.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.plain(operation, |connection| {
+            schema::inspect(connection)?;
+            migrations::require_whole(connection)
+        })
+        .await?;
+        self.is_ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn enter(&self, operation: &'static str) -> Result<SemaphorePermit<'_>, StateStoreError> {
+        refuse_reentry(self.id, operation)?;
+        self.calls
+            .try_acquire()
+            .map_err(|_| StateStoreError::Closed)
+    }
+}

@@ -1,0 +1,194 @@
+//! One try of an operation in a transaction, and what became of it.
+
+use diesel::PgConnection;
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
+
+use crate::clock::new_id;
+use crate::commit_notes::CommitNotes;
+use crate::engine::runtime::catch_panic;
+use crate::engine::transaction::{DatabaseId, as_closure_of};
+use crate::error::{ErrorKind, StateStoreError};
+
+/// What became of a try.
+pub(super) enum Tried<T> {
+    Done(Result<T, StateStoreError>),
+    /// Nothing was kept, for a reason that passes.
+    Again(StateStoreError),
+    /// The connection broke in the commit.
+    Unknown {
+        transaction: Transaction,
+        value: T,
+        error: StateStoreError,
+    },
+}
+
+/// The number that the server gave a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Transaction(i64);
+
+/// Whose work it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    /// The store's own: it may be done again.
+    Own,
+    /// A caller's closure, of this database.
+    Closure(DatabaseId),
+}
+
+/// Runs work in a transaction, and commits it. The second value says whether the connection may be used again.
+pub(super) fn write_once<T>(
+    connection: &mut PgConnection,
+    whose: Work,
+    locks: &[i64],
+    work: &mut dyn FnMut(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
+) -> (Tried<T>, bool) {
+    let mark = match whose {
+        Work::Own => None,
+        Work::Closure(_) => Some(new_id().simple().to_string()),
+    };
+    let begin = match &mark {
+        None => "BEGIN".to_owned(),
+        // It goes with the transaction, so that one that the closure has ended is noticed.
+        Some(mark) => format!("BEGIN; SET LOCAL descartes_state.closure = '{mark}'"),
+    };
+    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(connection, &begin) {
+        return (failed(error.into()), false);
+    }
+    let mut notes = CommitNotes::default();
+    let result = catch_panic(|| match whose {
+        Work::Own => {
+            take(connection, locks)?;
+            work(connection, &mut notes)
+        }
+        Work::Closure(database) => as_closure_of(database, || work(connection, &mut notes)),
+    });
+    let ended = match (&result, mark) {
+        (Ok(_), mark) => match number(connection) {
+            Ok((found, _)) if found != mark => Err(StateStoreError::TransactionEscaped),
+            Ok((_, number)) => Ok(number),
+            Err(error) => Err(error),
+        },
+        (Err(_), _) => Ok(None),
+    };
+    match (result, ended) {
+        (Ok(value), Ok(number)) => match AnsiTransactionManager::commit_transaction(connection) {
+            Ok(()) => (Tried::Done(Ok(value)), true),
+            Err(error) => (unknown(error.into(), value, number), false),
+        },
+        (Ok(_), Err(error)) => {
+            let is_clean = rollback(connection);
+            let is_escaped = matches!(error, StateStoreError::TransactionEscaped);
+            (failed(error), is_clean && !is_escaped)
+        }
+        (Err(error), _) => {
+            let is_clean = rollback(connection);
+            let tried = match whose {
+                Work::Own => failed(error),
+                Work::Closure(_) => Tried::Done(Err(error)),
+            };
+            (tried, is_clean)
+        }
+    }
+}
+
+/// Takes locks that go with the transaction, one after the other.
+fn take(connection: &mut PgConnection, locks: &[i64]) -> Result<(), StateStoreError> {
+    if locks.is_empty() {
+        return Ok(());
+    }
+    let take = diesel::sql_query("SELECT pg_advisory_xact_lock(key) FROM unnest($1) AS key");
+    take.bind::<Array<BigInt>, _>(locks).execute(connection)?;
+    Ok(())
+}
+
+/// Reads, each statement by itself.
+pub(super) fn read_once<T>(
+    connection: &mut PgConnection,
+    work: &mut dyn FnMut(&mut PgConnection) -> Result<T, StateStoreError>,
+) -> (Tried<T>, bool) {
+    match catch_panic(|| work(connection)) {
+        Ok(value) => (Tried::Done(Ok(value)), true),
+        Err(error) => {
+            let is_intact = error.kind() != ErrorKind::ConnectionLost
+                && !matches!(error, StateStoreError::Panicked { .. });
+            (failed(error), is_intact)
+        }
+    }
+}
+
+/// Reads in one snapshot.
+pub(super) fn read_in_snapshot<T>(
+    connection: &mut PgConnection,
+    database: DatabaseId,
+    mut notes: CommitNotes,
+    work: impl FnOnce(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
+) -> (Result<T, StateStoreError>, bool) {
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(connection, begin) {
+        return (Err(error.into()), false);
+    }
+    let result = catch_panic(|| as_closure_of(database, || work(connection, &mut notes)));
+    let is_clean = rollback(connection);
+    (result, is_clean)
+}
+
+/// Asks the server what became of a transaction; `None` where it isn't over, or the server doesn't know.
+pub(super) fn was_committed(
+    connection: &mut PgConnection,
+    transaction: Transaction,
+) -> Result<Option<bool>, StateStoreError> {
+    let status = sql::<Nullable<Text>>("pg_xact_status(")
+        .bind::<Text, _>(transaction.0.to_string())
+        .sql("::xid8)");
+    let status: Option<String> = diesel::select(status).get_result(connection)?;
+    Ok(match status.as_deref() {
+        Some("committed") => Some(true),
+        Some("aborted") => Some(false),
+        _ => None,
+    })
+}
+
+/// Returns the closure's mark, and the transaction's number where it has written.
+fn number(
+    connection: &mut PgConnection,
+) -> Result<(Option<String>, Option<Transaction>), StateStoreError> {
+    let mark =
+        sql::<Nullable<Text>>("nullif(current_setting('descartes_state.closure', true), '')");
+    let number = sql::<Nullable<BigInt>>("pg_current_xact_id_if_assigned()::text::bigint");
+    let (mark, number): (Option<String>, Option<i64>) =
+        diesel::select((mark, number)).get_result(connection)?;
+    Ok((mark, number.map(Transaction)))
+}
+
+fn failed<T>(error: StateStoreError) -> Tried<T> {
+    if error.is_transient() {
+        Tried::Again(error)
+    } else {
+        Tried::Done(Err(error))
+    }
+}
+
+/// What a commit that failed means.
+fn unknown<T>(error: StateStoreError, value: T, number: Option<Transaction>) -> Tried<T> {
+    match number {
+        // It has written nothing.
+        None if error.kind() == ErrorKind::ConnectionLost => Tried::Done(Ok(value)),
+        Some(transaction) if error.kind() == ErrorKind::ConnectionLost => Tried::Unknown {
+            transaction,
+            value,
+            error,
+        },
+        _ => failed(error),
+    }
+}
+
+fn rollback(connection: &mut PgConnection) -> bool {
+    AnsiTransactionManager::rollback_transaction(connection).is_ok()
+        && matches!(
+            AnsiTransactionManager::transaction_manager_status_mut(connection).transaction_depth(),
+            Ok(None)
+        )
+}

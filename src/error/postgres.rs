@@ -1,0 +1,122 @@
+//! What PostgreSQL and libpq said.
+//!
+//! Diesel passes the server's text on, but not its code (SQLSTATE), except where it has a kind for it.
+
+use diesel::result::DatabaseErrorKind;
+
+use super::details::Failure;
+use super::{DatabaseFailure, StateStoreError};
+
+/// Texts of the server and of libpq, in English as the server writes them by default.
+const TEXTS: &[(&str, Failure)] = &[
+    ("deadlock detected", Failure::Locked),
+    ("could not serialize access", Failure::Locked),
+    ("canceling statement due to lock timeout", Failure::Locked),
+    ("could not obtain lock", Failure::Locked),
+    ("too many clients already", Failure::Locked),
+    ("remaining connection slots", Failure::Locked),
+    (
+        "server closed the connection",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "terminating connection",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "connection to server",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "connection not open",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "no connection to the server",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "could not receive data",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "could not send data",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "the database system is",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "SSL connection has been closed",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "SSL SYSCALL error",
+        Failure::Other(DatabaseFailure::ConnectionLost),
+    ),
+    (
+        "permission denied",
+        Failure::Other(DatabaseFailure::PermissionDenied),
+    ),
+    (
+        "No space left on device",
+        Failure::Other(DatabaseFailure::Full),
+    ),
+];
+
+/// Reasons for which the server, reached, refuses a connection for good. They come behind "connection to server".
+const REFUSALS: &[(&str, DatabaseFailure)] = &[
+    ("authentication failed", DatabaseFailure::PermissionDenied),
+    ("no password supplied", DatabaseFailure::PermissionDenied),
+    ("no pg_hba.conf entry", DatabaseFailure::PermissionDenied),
+    (
+        "is not permitted to log in",
+        DatabaseFailure::PermissionDenied,
+    ),
+    ("role \"", DatabaseFailure::PermissionDenied),
+    ("database \"", DatabaseFailure::Missing),
+    ("could not translate host name", DatabaseFailure::CannotOpen),
+    ("server does not support SSL", DatabaseFailure::CannotOpen),
+    ("sslmode value", DatabaseFailure::CannotOpen),
+    ("certificate", DatabaseFailure::PermissionDenied),
+];
+
+/// Returns what a failure is, where its text is one of PostgreSQL's.
+pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> Option<Failure> {
+    match kind {
+        DatabaseErrorKind::SerializationFailure => return Some(Failure::Locked),
+        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+            return Some(Failure::Other(DatabaseFailure::ConnectionLost));
+        }
+        DatabaseErrorKind::ReadOnlyTransaction => {
+            return Some(Failure::Other(DatabaseFailure::ReadOnly));
+        }
+        _ => {}
+    }
+    let is_connecting = message.contains("connection to server") || message.contains("host name");
+    let refusal = REFUSALS.iter().find(|(text, _)| message.contains(text));
+    if let (true, Some((_, kind))) = (is_connecting, refusal) {
+        return Some(Failure::Other(*kind));
+    }
+    let known = TEXTS.iter().find(|(text, _)| message.contains(text));
+    known.map(|(_, failure)| *failure)
+}
+
+impl StateStoreError {
+    /// Returns whether the same work may succeed if it is done again at once, or once the server is back: nothing was kept.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy { .. } => true,
+            Self::DatabaseError(error) => match error.kind() {
+                DatabaseFailure::ConnectionLost => true,
+                // Somebody inserted the row that this was going to insert.
+                DatabaseFailure::Constraint => {
+                    error.get_ref().to_string().contains("duplicate key value")
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Queries with a limit, and the numbers that they pick.
+
+use diesel::expression::{Expression, ValidGrouping, is_aggregate};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::BigInt;
+
+use super::dialect::Db;
+
+// `column IN (query)`, for a query of another type than Diesel's own.
+diesel::infix_operator!(IsAmong, " IN ", backend: Db);
+
+/// A query with `LIMIT (0 + ?)`.
+///
+/// SQLite looks at a bare `LIMIT ?` while it plans, and so prepares the statement again whenever the number is bound, also
+/// to the same value (`docs/performance.md`).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limited<Q> {
+    query: Q,
+    rows: i64,
+}
+
+pub(super) fn limited<Q>(query: Q, rows: i64) -> Limited<Q> {
+    Limited { query, rows }
+}
+
+impl<Q: QueryFragment<Db>> QueryFragment<Db> for Limited<Q> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        self.query.walk_ast(pass.reborrow())?;
+        pass.push_sql(" LIMIT (0 + ");
+        pass.push_bind_param::<BigInt, i64>(&self.rows)?;
+        pass.push_sql(")");
+        Ok(())
+    }
+}
+
+impl<Q> QueryId for Limited<Q> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: Query> Query for Limited<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q, C> RunQueryDsl<C> for Limited<Q> {}
+
+/// The numbers that a limited query picks, as the right side of [`IsAmong`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Picked<Q>(pub(super) Limited<Q>);
+
+impl<Q: QueryFragment<Db>> QueryFragment<Db> for Picked<Q> {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Db>) -> QueryResult<()> {
+        pass.push_sql("(");
+        self.0.walk_ast(pass.reborrow())?;
+        pass.push_sql(")");
+        Ok(())
+    }
+}
+
+impl<Q> QueryId for Picked<Q> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q> Expression for Picked<Q> {
+    type SqlType = BigInt;
+}
+
+impl<Q, Source> AppearsOnTable<Source> for Picked<Q> {}
+impl<Q, Source> SelectableExpression<Source> for Picked<Q> {}
+impl<Q, Grouping> ValidGrouping<Grouping> for Picked<Q> {
+    type IsAggregate = is_aggregate::Never;
+}

@@ -1,0 +1,124 @@
+//! Closures: what fails inside one leaves it usable, and what it ends itself is noticed.
+
+use descartes_state::diesel::connection::SimpleConnection;
+use descartes_state::diesel::prelude::*;
+use descartes_state::{ChangeIf, SaveIf, StateStoreError};
+use descartes_state_testing::{agent, event};
+
+use crate::open;
+
+#[tokio::test]
+async fn a_call_that_fails_inside_a_closure_harms_no_other() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    store
+        .transact(|tx| {
+            tx.agents().save(&agent("a"))?;
+            let refused = tx.agents().save_if(&agent("a"), SaveIf::Absent);
+            assert!(matches!(refused, Err(StateStoreError::Conflict { .. })));
+            let refused = tx.tasks().delete(&descartes_state::new_id(), ChangeIf::Any);
+            assert!(matches!(refused, Err(StateStoreError::NotFound { .. })));
+            // A constraint of the server's.
+            let mut forged = agent("b");
+            forged.status = "fine".into();
+            tx.agents().save(&forged)?;
+            tx.events().append(&event("still here"))?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    assert_eq!(store.list_agents().await.unwrap().len(), 2);
+    assert_eq!(store.search_events("still").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_closure_has_the_connection_and_sees_what_it_wrote() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    use descartes_state::schema::postgres::agent_states;
+    let rows: i64 = store
+        .transact(|tx| {
+            tx.agents().save(&agent("a"))?;
+            Ok(agent_states::table.count().get_result(tx.postgres()?)?)
+        })
+        .await
+        .unwrap();
+    assert_eq!(rows, 1);
+    let other = store.read(|tx| tx.sqlite().map(drop)).await;
+    assert!(matches!(other, Err(StateStoreError::Unsupported { .. })));
+}
+
+#[tokio::test]
+async fn a_closure_that_ends_its_transaction_is_told_so() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    for end in ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ROLLBACK; BEGIN"] {
+        let ended = store
+            .transact(move |tx| {
+                tx.agents().save(&agent("kept?"))?;
+                Ok(tx.postgres()?.batch_execute(end)?)
+            })
+            .await;
+        assert!(
+            matches!(ended, Err(StateStoreError::TransactionEscaped)),
+            "{end}: {ended:?}"
+        );
+        // The next has a clean connection.
+        store.agents().save(&agent("b")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_closure_that_fails_or_panics_leaves_nothing() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    let failed: Result<(), _> = store
+        .transact(|tx| {
+            tx.agents().save(&agent("a"))?;
+            Err(StateStoreError::application("no"))
+        })
+        .await;
+    assert!(matches!(failed, Err(StateStoreError::Application(_))));
+    let panicked: Result<(), _> = store
+        .transact(|tx| {
+            tx.agents().save(&agent("a"))?;
+            panic!("no");
+        })
+        .await;
+    assert!(matches!(panicked, Err(StateStoreError::Panicked { .. })));
+    assert_eq!(store.list_agents().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_read_closure_sees_one_snapshot_and_writes_nothing() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    let other = store.clone();
+    let seen = store
+        .read(move |tx| {
+            let filter = descartes_state::AgentFilter::default();
+            let before = tx.agents().count(&filter)?;
+            tokio::runtime::Handle::current()
+                .block_on(async {
+                    // From another task: this one is inside the closure.
+                    tokio::spawn(async move { other.save_agent_state(&agent("a")).await }).await
+                })
+                .unwrap()?;
+            Ok((before, tx.agents().count(&filter)?))
+        })
+        .await
+        .unwrap();
+    assert_eq!(seen, (0, 0));
+    let refused = store
+        .read(|tx| Ok(tx.postgres()?.batch_execute("DELETE FROM agent_states")?))
+        .await;
+    assert_eq!(
+        refused.unwrap_err().kind(),
+        descartes_state::error::ErrorKind::ReadOnly
+    );
+}
