@@ -20,6 +20,17 @@ pub(super) struct Address {
 /// The longest name that PostgreSQL keeps whole, in bytes.
 const NAME_BYTES: usize = 63;
 
+/// What libpq is told where neither the URL nor a variable of its says otherwise: by itself it would wait for minutes for a host that
+/// doesn't answer, and for hours for one that no longer does (seconds, but for the last: milliseconds).
+const DEFAULTS: [(&str, &str, &str); 6] = [
+    ("application_name", "descartes-state", "PGAPPNAME"),
+    ("connect_timeout", "10", "PGCONNECT_TIMEOUT"),
+    ("keepalives_idle", "30", ""),
+    ("keepalives_interval", "10", ""),
+    ("keepalives_count", "3", ""),
+    ("tcp_user_timeout", "60000", ""),
+];
+
 impl Address {
     /// Reads a URL.
     ///
@@ -36,6 +47,7 @@ impl Address {
         }
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (mut schema, mut kept, mut shown) = (None, Vec::new(), Vec::new());
+        let mut defaults = Vec::new();
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             match name {
@@ -65,8 +77,14 @@ impl Address {
             }
             None => place.to_owned(),
         };
-        // Unless the URL or the environment has another name.
-        kept.push("fallback_application_name=descartes-state");
+        for (name, value, variable) in DEFAULTS {
+            let is_given = kept.iter().any(|part| part.split('=').next() == Some(name));
+            let is_set = !variable.is_empty() && std::env::var_os(variable).is_some();
+            if !is_given && !is_set {
+                defaults.push(format!("{name}={value}"));
+            }
+        }
+        kept.extend(defaults.iter().map(String::as_str));
         Ok(Self {
             url: join(place, &kept),
             schema,

@@ -197,10 +197,9 @@ impl Handle {
             WriteKind::Closure(_) => Work::Closure(self.id),
             _ => Work::Own,
         };
-        self.repeat(operation, move |connection| {
-            write_once(connection, whose, &locks, &mut work)
-        })
-        .await
+        let attempt =
+            move |connection: &mut PgConnection| write_once(connection, whose, &locks, &mut work);
+        self.repeat_as(operation, whose, attempt).await
     }
 
     /// Refuses new calls, waits for those in flight, and closes the connections.
@@ -235,6 +234,20 @@ impl Handle {
         T: Send + 'static,
         F: FnMut(&mut PgConnection) -> (Tried<T>, bool) + Send + 'static,
     {
+        self.repeat_as(operation, Work::Own, attempt).await
+    }
+
+    /// As [`repeat`](Self::repeat); a caller's closure is called once.
+    async fn repeat_as<T, F>(
+        &self,
+        operation: &'static str,
+        whose: Work,
+        attempt: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut PgConnection) -> (Tried<T>, bool) + Send + 'static,
+    {
         let started = Instant::now();
         let patience = self.connections.patience();
         let mut slot = self.connections.acquire(operation).await?;
@@ -261,7 +274,8 @@ impl Handle {
                     (slot, settled) = self.settle(slot, transaction, started).await?;
                     match settled {
                         Some(true) => return Ok(value),
-                        Some(false) => (error, Duration::ZERO),
+                        Some(false) if matches!(whose, Work::Own) => (error, Duration::ZERO),
+                        Some(false) => return Err(error.during(operation)),
                         None => {
                             return Err(StateStoreError::OutcomeUnknown {
                                 operation,

@@ -76,20 +76,16 @@ pub(super) fn write_once<T>(
     match (result, ended) {
         (Ok(value), Ok(number)) => match AnsiTransactionManager::commit_transaction(connection) {
             Ok(()) => (Tried::Done(Ok(value)), true),
-            Err(error) => (unknown(error.into(), value, number), false),
+            Err(error) => (unknown(whose, error.into(), value, number), false),
         },
         (Ok(_), Err(error)) => {
             let is_clean = rollback(connection);
             let is_escaped = matches!(error, StateStoreError::TransactionEscaped);
-            (failed(error), is_clean && !is_escaped)
+            (failed_as(whose, error), is_clean && !is_escaped)
         }
         (Err(error), _) => {
             let is_clean = rollback(connection);
-            let tried = match whose {
-                Work::Own => failed(error),
-                Work::Closure(_) => Tried::Done(Err(error)),
-            };
-            (tried, is_clean)
+            (failed_as(whose, error), is_clean)
         }
     }
 }
@@ -171,8 +167,21 @@ fn failed<T>(error: StateStoreError) -> Tried<T> {
     }
 }
 
+/// As [`failed`], after work that was begun: a caller's closure isn't called again.
+fn failed_as<T>(whose: Work, error: StateStoreError) -> Tried<T> {
+    match whose {
+        Work::Own => failed(error),
+        Work::Closure(_) => Tried::Done(Err(error)),
+    }
+}
+
 /// What a commit that failed means.
-fn unknown<T>(error: StateStoreError, value: T, number: Option<Transaction>) -> Tried<T> {
+fn unknown<T>(
+    whose: Work,
+    error: StateStoreError,
+    value: T,
+    number: Option<Transaction>,
+) -> Tried<T> {
     match number {
         // It has written nothing.
         None if error.kind() == ErrorKind::ConnectionLost => Tried::Done(Ok(value)),
@@ -181,7 +190,7 @@ fn unknown<T>(error: StateStoreError, value: T, number: Option<Transaction>) -> 
             value,
             error,
         },
-        _ => failed(error),
+        _ => failed_as(whose, error),
     }
 }
 

@@ -15,7 +15,7 @@ use super::limited::limited;
 use super::prepared::prepared;
 use crate::error::StateStoreError;
 use crate::models::NewEvent;
-use crate::repository::sqlite::recent::words_of;
+use crate::repository::sqlite::recent::terms_of;
 use crate::schema::postgres::events as stored;
 use crate::schema::postgres::sql_types::Tsvector;
 
@@ -32,7 +32,7 @@ const VECTOR_BYTES: usize = 512 * 1024;
 
 /// Returns the words of a text as they are stored, or `None` where they are too many.
 fn prepare_words(namespace: &str, text: &str) -> Result<Option<Vec<String>>, StateStoreError> {
-    let mut words = words_of(text)?;
+    let mut words = terms_of(text)?;
     words.iter_mut().for_each(shorten);
     words.push(namespace_word(namespace));
     words.sort_unstable();

@@ -120,24 +120,36 @@ impl QueryId for RecentIndex {
 
 impl<C> RunQueryDsl<C> for RecentIndex {}
 
-/// Makes the list of the words of `recent_events`.
+/// Makes a list of the words of `recent_events`.
+#[cfg(feature = "postgres")]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RecentWords;
+pub(super) enum RecentWords {
+    InOrder,
+    Once,
+}
 
+#[cfg(feature = "postgres")]
 impl QueryFragment<Sqlite> for RecentWords {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         pass.unsafe_to_cache_prepared();
-        pass.push_sql("CREATE VIRTUAL TABLE recent_words USING fts5vocab(recent_events, instance)");
+        pass.push_sql(match self {
+            Self::InOrder => {
+                "CREATE VIRTUAL TABLE recent_words USING fts5vocab(recent_events, instance)"
+            }
+            Self::Once => "CREATE VIRTUAL TABLE recent_terms USING fts5vocab(recent_events, row)",
+        });
         Ok(())
     }
 }
 
+#[cfg(feature = "postgres")]
 impl QueryId for RecentWords {
     type QueryId = ();
 
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
+#[cfg(feature = "postgres")]
 impl<C> RunQueryDsl<C> for RecentWords {}
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use diesel::connection::Connection as _;
 use diesel::prelude::*;
 
-use super::dialect::{Connection, Matching, RecentIndex, RecentWords};
+#[cfg(feature = "postgres")]
+use super::dialect::RecentWords;
+use super::dialect::{Connection, Matching, RecentIndex};
 use super::words::Wanted;
 use crate::error::StateStoreError;
 
@@ -23,11 +25,20 @@ diesel::table! {
     }
 }
 
+#[cfg(feature = "postgres")]
 diesel::table! {
     /// Each word of each row, with its place (<https://www.sqlite.org/fts5.html>, section 5).
     recent_words (term, offset) {
         term -> Text,
         offset -> BigInt,
+    }
+}
+
+#[cfg(feature = "postgres")]
+diesel::table! {
+    /// Each word once.
+    recent_terms (term) {
+        term -> Text,
     }
 }
 
@@ -108,7 +119,10 @@ fn idle() -> MutexGuard<'static, Vec<Connection>> {
 fn open() -> Result<Connection, StateStoreError> {
     let mut index = Connection::establish(":memory:")?;
     RecentIndex.execute(&mut index)?;
-    RecentWords.execute(&mut index)?;
+    #[cfg(feature = "postgres")]
+    for words in [RecentWords::InOrder, RecentWords::Once] {
+        words.execute(&mut index)?;
+    }
     Ok(index)
 }
 
@@ -132,16 +146,33 @@ fn with_index<T>(
 /// Returns the words of a text in their order, as the full-text index cuts it.
 #[cfg(feature = "postgres")]
 pub(in crate::repository) fn words_of(text: &str) -> Result<Vec<String>, StateStoreError> {
+    let words = recent_words::table
+        .order(recent_words::offset)
+        .select(recent_words::term);
+    with_text(text, |index| words.load(index))
+}
+
+/// Returns the different words of a text.
+#[cfg(feature = "postgres")]
+pub(in crate::repository) fn terms_of(text: &str) -> Result<Vec<String>, StateStoreError> {
+    with_text(text, |index| {
+        recent_terms::table.select(recent_terms::term).load(index)
+    })
+}
+
+/// Asks a small index that holds one text.
+#[cfg(feature = "postgres")]
+fn with_text(
+    text: &str,
+    ask: impl FnOnce(&mut Connection) -> QueryResult<Vec<String>>,
+) -> Result<Vec<String>, StateStoreError> {
     with_index(|index| {
         let mut words = Vec::new();
         undone(index, |index| {
             diesel::insert_into(recent_events::table)
                 .values((recent_events::rowid.eq(1), recent_events::content.eq(text)))
                 .execute(index)?;
-            words = recent_words::table
-                .order(recent_words::offset)
-                .select(recent_words::term)
-                .load(index)?;
+            words = ask(index)?;
             Ok(())
         })?;
         Ok(words)
