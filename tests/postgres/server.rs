@@ -112,7 +112,7 @@ async fn every_acknowledged_write_is_there_after_connections_were_cut_at_any_mom
     let cutter = Arc::clone(&schema);
     let (told, there) = write_while(&store, 100, move || {
         cutter.cut(&mut other);
-        other.batch_execute("SELECT pg_sleep(0.003)").unwrap();
+        other.batch_execute("SELECT pg_sleep(0.02)").unwrap();
     })
     .await;
     assert!(compare(&told, &there) > 700);

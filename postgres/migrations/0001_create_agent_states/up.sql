@@ -14,6 +14,13 @@ CREATE TABLE store_identity (
 );
 INSERT INTO store_identity (store_id) VALUES (replace(gen_random_uuid()::text, '-', ''));
 
+-- Whether the server has crashed since: then this table is empty, as is that of a server that took over from another. A crash may
+-- lose transactions that were never told of as committed, and their numbers are given again, to others.
+CREATE UNLOGGED TABLE crash_witness (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    token text COLLATE "C" NOT NULL
+);
+
 -- A transaction that is going to draw numbers of a sequence first says, by a lock, from which number on: numbers are drawn before
 -- the commit, so that a row may become visible after one with a higher number. A reader that follows the table stops at the
 -- lowest such lock. Once a transaction: the setting goes with it, or with the savepoint, as the lock does.
@@ -55,4 +62,4 @@ CREATE TABLE agent_states (
     revision bigint NOT NULL DEFAULT 1,
     recorded_at bigint NOT NULL
 );
-INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0001', '461f0e33161ce627a07fe1fa320b54d5');
+INSERT INTO migration_fingerprints (version, fingerprint) VALUES ('0001', 'e2775ae35cbeeb28615515bb9d730e8e');

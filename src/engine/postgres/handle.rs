@@ -12,7 +12,8 @@ use super::address::Address;
 use super::connections::{Connections, Slot};
 use super::schema;
 use super::transaction::{
-    Transaction, Tried, Work, read_in_snapshot, read_once, was_committed, write_once,
+    Transaction, Tried, Work, read_in_snapshot, read_once, was_committed, witness_crashes,
+    write_once,
 };
 use crate::commit_notes::CommitNotes;
 use crate::engine::options::{OpenMode, StoreOptions};
@@ -270,6 +271,7 @@ impl Handle {
                     value,
                     error,
                 } => {
+                    self.is_ready.store(false, Ordering::Release);
                     let settled;
                     (slot, settled) = self.settle(slot, transaction, started).await?;
                     match settled {
@@ -285,6 +287,8 @@ impl Handle {
                     }
                 }
                 Tried::Again(error) if error.kind() == ErrorKind::ConnectionLost => {
+                    // It may have crashed: the next call looks.
+                    self.is_ready.store(false, Ordering::Release);
                     (error, SERVER_PAUSE)
                 }
                 Tried::Again(error) => {
@@ -344,8 +348,9 @@ impl Handle {
         loop {
             let asked = match slot.connect().await {
                 Ok(()) => {
+                    let transaction = transaction.clone();
                     let ask = move |connection: &mut PgConnection| {
-                        let asked = was_committed(connection, transaction);
+                        let asked = was_committed(connection, &transaction);
                         let is_intact = asked.is_ok();
                         (Tried::Done(asked), is_intact)
                     };
@@ -378,7 +383,8 @@ impl Handle {
         }
         self.plain(operation, |connection| {
             schema::inspect(connection)?;
-            migrations::require_whole(connection)
+            migrations::require_whole(connection)?;
+            witness_crashes(connection)
         })
         .await?;
         self.is_ready.store(true, Ordering::Release);

@@ -25,9 +25,37 @@ pub(super) enum Tried<T> {
     },
 }
 
-/// The number that the server gave a transaction.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Transaction(i64);
+/// The number that the server gave a transaction, and the life of the server in which it did: after a crash, numbers of transactions
+/// that were lost are given again.
+#[derive(Debug, Clone)]
+pub(super) struct Transaction {
+    number: i64,
+    life: Option<String>,
+}
+
+diesel::table! {
+    /// Emptied by a crash (migration 0001).
+    crash_witness (only_row) {
+        only_row -> Bool,
+        token -> Text,
+    }
+}
+
+/// Begins a life of the server, where a crash has ended the one before.
+pub(super) fn witness_crashes(connection: &mut PgConnection) -> Result<(), StateStoreError> {
+    let begin = diesel::insert_into(crash_witness::table)
+        .values(crash_witness::token.eq(new_id().to_string()))
+        .on_conflict_do_nothing()
+        .execute(connection);
+    match begin.map_err(StateStoreError::from) {
+        Ok(_) => Ok(()),
+        // Who may not write commits nothing.
+        Err(error) => match error.kind() {
+            ErrorKind::ReadOnly | ErrorKind::PermissionDenied => Ok(()),
+            _ => Err(error),
+        },
+    }
+}
 
 /// Whose work it is.
 #[derive(Debug, Clone, Copy)]
@@ -131,15 +159,27 @@ pub(super) fn read_in_snapshot<T>(
     (result, is_clean)
 }
 
-/// Asks the server what became of a transaction; `None` where it isn't over, or the server doesn't know.
+/// Asks the server what became of a transaction; `None` where it isn't over.
+///
+/// # Errors
+/// `Unsupported` where the server can't know, besides the database's.
 pub(super) fn was_committed(
     connection: &mut PgConnection,
-    transaction: Transaction,
+    transaction: &Transaction,
 ) -> Result<Option<bool>, StateStoreError> {
     let status = sql::<Nullable<Text>>("pg_xact_status(")
-        .bind::<Text, _>(transaction.0.to_string())
+        .bind::<Text, _>(transaction.number.to_string())
         .sql("::xid8)");
-    let status: Option<String> = diesel::select(status).get_result(connection)?;
+    let life = crash_witness::table
+        .select(crash_witness::token)
+        .single_value();
+    let (status, life): (Option<String>, Option<String>) =
+        diesel::select((status, life)).get_result(connection)?;
+    if life.is_none() || life != transaction.life {
+        return Err(StateStoreError::Unsupported {
+            reason: "the server has crashed since, or is another one".into(),
+        });
+    }
     Ok(match status.as_deref() {
         Some("committed") => Some(true),
         Some("aborted") => Some(false),
@@ -154,9 +194,12 @@ fn number(
     let mark =
         sql::<Nullable<Text>>("nullif(current_setting('descartes_state.closure', true), '')");
     let number = sql::<Nullable<BigInt>>("pg_current_xact_id_if_assigned()::text::bigint");
-    let (mark, number): (Option<String>, Option<i64>) =
-        diesel::select((mark, number)).get_result(connection)?;
-    Ok((mark, number.map(Transaction)))
+    let life = crash_witness::table
+        .select(crash_witness::token)
+        .single_value();
+    let (mark, number, life): (Option<String>, Option<i64>, Option<String>) =
+        diesel::select((mark, number, life)).get_result(connection)?;
+    Ok((mark, number.map(|number| Transaction { number, life })))
 }
 
 fn failed<T>(error: StateStoreError) -> Tried<T> {
