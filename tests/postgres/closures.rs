@@ -122,3 +122,36 @@ async fn a_read_closure_sees_one_snapshot_and_writes_nothing() {
         descartes_state::error::ErrorKind::ReadOnly
     );
 }
+
+#[tokio::test]
+async fn what_a_closure_sets_is_no_other_calls() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    store
+        .transact(|tx| {
+            Ok(tx
+                .postgres()?
+                .batch_execute("SET search_path = pg_catalog; SET synchronous_commit = off")?)
+        })
+        .await
+        .unwrap_err();
+    store
+        .transact(|tx| Ok(tx.postgres()?.batch_execute("SET statement_timeout = 1")?))
+        .await
+        .unwrap();
+    store.save_agent_state(&agent("a")).await.unwrap();
+    let slow = store.transact(|tx| Ok(tx.postgres()?.batch_execute("SELECT pg_sleep(0.05)")?));
+    slow.await.unwrap();
+    let ended = store
+        .read(|tx| {
+            Ok(tx
+                .postgres()?
+                .batch_execute("COMMIT; DELETE FROM agent_states")?)
+        })
+        .await;
+    assert!(
+        matches!(ended, Err(StateStoreError::TransactionEscaped)),
+        "{ended:?}"
+    );
+}

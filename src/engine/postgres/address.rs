@@ -31,6 +31,18 @@ const DEFAULTS: [(&str, &str, &str); 6] = [
     ("tcp_user_timeout", "60000", ""),
 ];
 
+/// The parameters that hold no secret.
+const SHOWN: [&str; 8] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "port",
+    "sslmode",
+    "target_session_attrs",
+    "user",
+];
+
 impl Address {
     /// Reads a URL.
     ///
@@ -44,6 +56,22 @@ impl Address {
             .ok_or_else(|| refuse("it doesn't begin with postgres://".into()))?;
         if url.contains('\0') {
             return Err(refuse("it holds a NUL character".into()));
+        }
+        // What follows isn't shown: it may be a part of the password.
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        if rest.rfind('@').is_some_and(|last| last > authority.len()) {
+            return Err(refuse(
+                "it has a / or ? before its last @: write %2F, %3F and %40 within a name or password".into(),
+            ));
+        }
+        let is_encoded = |part: &str| {
+            let digits = part.as_bytes().get(..2);
+            digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        };
+        if !rest.split('%').skip(1).all(is_encoded) {
+            return Err(refuse(
+                "it has a % that no two digits follow: write %25".into(),
+            ));
         }
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (mut schema, mut kept, mut shown) = (None, Vec::new(), Vec::new());
@@ -63,11 +91,11 @@ impl Address {
                     schema = Some(value.into_owned());
                     shown.push(part);
                 }
-                "password" => kept.push(part),
-                _ => {
+                name if SHOWN.contains(&name) => {
                     kept.push(part);
                     shown.push(part);
                 }
+                _ => kept.push(part),
             }
         }
         let shown_place = match place.rsplit_once('@') {

@@ -29,6 +29,7 @@ pub(super) struct Connections {
     idle: Mutex<Vec<Object>>,
     timeout: AcquireTimeout,
     settings: String,
+    runtime: Handle,
 }
 
 impl Connections {
@@ -53,7 +54,8 @@ impl Connections {
             // At the most 1024: `StoreOptions::check`.
             count: u32::try_from(options.readers).unwrap_or(1),
             idle: Mutex::new(Vec::new()),
-            timeout: AcquireTimeout::new(options.acquire_timeout, runtime),
+            timeout: AcquireTimeout::new(options.acquire_timeout, runtime.clone()),
+            runtime,
         }))
     }
 
@@ -104,11 +106,29 @@ impl Connections {
         self.slots.close();
         let idle = std::mem::take(&mut *self.lock_idle());
         self.pool.close();
+        let _inside = self.runtime.enter();
         drop_on_blocking_pool(idle);
+    }
+
+    /// Closes those that are kept: where one was cut off, so were the others.
+    pub(super) fn forget_idle(&self) {
+        let idle = std::mem::take(&mut *self.lock_idle());
+        for object in idle {
+            drop(Object::take(object));
+        }
     }
 
     fn lock_idle(&self) -> MutexGuard<'_, Vec<Object>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        // deadpool closes them on a runtime; this thread may have none.
+        let _inside = self.runtime.enter();
+        self.forget_idle();
+        self.pool.close();
     }
 }
 
@@ -120,6 +140,10 @@ fn settings(address: &Address, options: &StoreOptions) -> String {
         STATEMENT_TIMEOUT.as_millis(),
         options.busy_timeout.as_millis().max(1),
         IDLE_TIMEOUT.as_millis(),
+    );
+    // The role or the database may have others.
+    settings.push_str(
+        " SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;",
     );
     settings.push_str(match options.durability {
         Durability::Full => " SET synchronous_commit = on;",

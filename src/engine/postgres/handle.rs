@@ -83,12 +83,15 @@ impl Handle {
     pub(crate) async fn initialize(&self) -> Result<(), StateStoreError> {
         let _call = self.enter("initialize")?;
         let (mode, connections) = (self.mode, Arc::clone(&self.connections));
-        self.plain("initialize", move |connection| match mode {
-            OpenMode::Create => schema::migrate(connection, connections.address().schema()),
-            OpenMode::Existing => {
-                schema::inspect(connection)?;
-                migrations::require_whole(connection)
+        self.plain("initialize", move |connection| {
+            match mode {
+                OpenMode::Create => schema::migrate(connection, connections.address().schema())?,
+                OpenMode::Existing => {
+                    schema::inspect(connection)?;
+                    migrations::require_whole(connection)?;
+                }
             }
+            witness_crashes(connection)
         })
         .await?;
         self.is_ready.store(true, Ordering::Release);
@@ -110,8 +113,16 @@ impl Handle {
         keep: bool,
     ) -> Result<Revert, StateStoreError> {
         let _call = self.enter(operation)?;
+        let mut was_tried = false;
         let revert = self
             .plain(operation, move |connection| {
+                // A second time it might be the one before that is reverted.
+                if keep && std::mem::replace(&mut was_tried, true) {
+                    return Err(StateStoreError::OutcomeUnknown {
+                        operation,
+                        cause: "the connection broke: ask for the applied migrations".into(),
+                    });
+                }
                 schema::revert_last(connection, keep)
             })
             .await;
@@ -287,6 +298,7 @@ impl Handle {
                     }
                 }
                 Tried::Again(error) if error.kind() == ErrorKind::ConnectionLost => {
+                    self.connections.forget_idle();
                     // It may have crashed: the next call looks.
                     self.is_ready.store(false, Ordering::Release);
                     (error, SERVER_PAUSE)

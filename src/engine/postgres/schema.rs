@@ -24,7 +24,9 @@ pub(super) fn migrate(
 ) -> Result<(), StateStoreError> {
     in_one_transaction(connection, "migrate", |connection| {
         connection.batch_execute(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))?;
-        if let Some(schema) = schema {
+        if let Some(schema) = schema
+            && !has_schema(connection, schema)?
+        {
             connection.batch_execute(&format!(
                 "CREATE SCHEMA IF NOT EXISTS {}",
                 quoted_name(schema)
@@ -36,6 +38,14 @@ pub(super) fn migrate(
         }
         migrations::run_pending(connection).map_err(|source| failed("migrate", source))
     })
+}
+
+/// Returns whether there is such a schema. Who may use one need not have the right to make it.
+fn has_schema(connection: &mut PgConnection, schema: &str) -> Result<bool, StateStoreError> {
+    let found = sql::<Bool>("to_regnamespace(")
+        .bind::<Text, _>(quoted_name(schema))
+        .sql(") IS NOT NULL");
+    Ok(diesel::select(found).get_result(connection)?)
 }
 
 /// Returns which of our migrations the database has.

@@ -103,7 +103,7 @@ pub(super) fn write_once<T>(
     };
     match (result, ended) {
         (Ok(value), Ok(number)) => match AnsiTransactionManager::commit_transaction(connection) {
-            Ok(()) => (Tried::Done(Ok(value)), true),
+            Ok(()) => (Tried::Done(Ok(value)), notes.lent_within.is_none()),
             Err(error) => (unknown(whose, error.into(), value, number), false),
         },
         (Ok(_), Err(error)) => {
@@ -113,7 +113,10 @@ pub(super) fn write_once<T>(
         }
         (Err(error), _) => {
             let is_clean = rollback(connection);
-            (failed_as(whose, error), is_clean)
+            (
+                failed_as(whose, error),
+                is_clean && notes.lent_within.is_none(),
+            )
         }
     }
 }
@@ -150,13 +153,23 @@ pub(super) fn read_in_snapshot<T>(
     mut notes: CommitNotes,
     work: impl FnOnce(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
 ) -> (Result<T, StateStoreError>, bool) {
-    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(connection, begin) {
+    let mark = new_id().simple().to_string();
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL descartes_state.closure = '{mark}'"
+    );
+    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(connection, &begin) {
         return (Err(error.into()), false);
     }
     let result = catch_panic(|| as_closure_of(database, || work(connection, &mut notes)));
+    let is_lent = notes.lent_within.is_some();
+    let result = match result {
+        Ok(_) if is_lent && found_mark(connection).as_deref() != Some(mark.as_str()) => {
+            Err(StateStoreError::TransactionEscaped)
+        }
+        result => result,
+    };
     let is_clean = rollback(connection);
-    (result, is_clean)
+    (result, is_clean && !is_lent)
 }
 
 /// Asks the server what became of a transaction; `None` where it isn't over.
@@ -185,6 +198,13 @@ pub(super) fn was_committed(
         Some("aborted") => Some(false),
         _ => None,
     })
+}
+
+/// Returns the closure's mark; `None` where its transaction is over.
+fn found_mark(connection: &mut PgConnection) -> Option<String> {
+    let mark =
+        sql::<Nullable<Text>>("nullif(current_setting('descartes_state.closure', true), '')");
+    diesel::select(mark).get_result(connection).ok().flatten()
 }
 
 /// Returns the closure's mark, and the transaction's number where it has written.

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::agents::AgentTable;
 use super::context::TableContext;
-use super::dialect::{Connection, Db, Locked, settled};
+use super::dialect::{Connection, Db, Locked, OTHERS_WRITE, settled};
 use super::lists::{decoded, decoded_one, in_sequence, whole_list};
 use super::revisioned::{Current, Subject, first_revision, remove_rows};
 use super::writes::inserted_if_any;
@@ -52,6 +52,11 @@ impl<'t> SnapshotTable<'t> {
         use diesel::IntoSql;
         use diesel::sql_types::{BigInt, Nullable, Text};
         let namespace = self.scope.namespace.as_str();
+        if OTHERS_WRITE {
+            // Nobody purges it meanwhile, and with it the snapshots that there are.
+            let context = TableContext::new(self.connection, self.scope, self.notes);
+            AgentTable::new(context).current(&snapshot.agent_id)?;
+        }
         // The row is copied inside SQLite, in its stored form: a compressed state stays compressed.
         let copy = agent::table
             .filter(agent::key.eq(&snapshot.agent_key))

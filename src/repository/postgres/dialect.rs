@@ -131,7 +131,7 @@ fn settled_number(connection: &mut Connection, sequence: &str) -> QueryResult<i6
         .filter(pg_locks::database.eq(here))
         .filter(pg_locks::classid.eq(to_regclass(sequence)))
         .filter(pg_locks::granted)
-        .filter(pg_locks::pid.ne(pg_backend_pid().nullable()))
+        .filter(pg_locks::pid.is_distinct_from(pg_backend_pid().nullable()))
         .order(pg_locks::objid.asc())
         .select(pg_locks::objid);
     let lowest: Option<Option<u32>> = lowest.first(connection).optional()?;

@@ -9,6 +9,8 @@ use crate::error::StateStoreError;
 impl TableContext<'_> {
     /// Returns the connection for a caller, who may do anything with it.
     pub(crate) fn lend_connection(&mut self) -> &mut Connection {
+        // Its settings may be others afterwards.
+        self.notes.lent_within = Some(String::new());
         self.connection
     }
 
