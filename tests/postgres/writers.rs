@@ -182,3 +182,33 @@ async fn batches_that_want_the_same_rows_in_another_order_are_all_written() {
     let record = store.agents().get("a").await.unwrap().unwrap();
     assert_eq!(record.revision.get(), 1 + WRITERS as i64 * 5);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_step_that_is_repeated_while_it_is_taken_returns_what_it_wrote() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    store.agents().save(&agent("a")).await.unwrap();
+    for round in 1..=10 {
+        let (barrier, id) = (Arc::new(Barrier::new(8)), descartes_state::new_id());
+        let steps: Vec<_> = (0..8)
+            .map(|_| {
+                let (store, barrier) = (store.clone(), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    let state = agent("a");
+                    let expected = SaveIf::Revision(Revision::from(round));
+                    let step = Step::to(&state).expect(expected).id(id);
+                    barrier.wait().await;
+                    store.agents().step(&step).await
+                })
+            })
+            .collect();
+        for step in steps {
+            let done = soon(step).await.unwrap().unwrap();
+            assert_eq!(
+                (done.revision.get(), done.transition.get()),
+                (round + 1, round)
+            );
+        }
+    }
+}

@@ -6,6 +6,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::agents::AgentTable;
 use super::context::TableContext;
+use super::dialect::OTHERS_WRITE;
 use super::events::EventTable;
 use super::prepared::prepared;
 use super::revisioned::{Current, change};
@@ -34,7 +35,17 @@ impl AgentTable<'_> {
                 actual: Revision::from(1),
             });
         }
-        let (current, new) = self.decide(step)?;
+        let decided = self.decide(step);
+        if OTHERS_WRITE
+            && step.transition.has_given_id
+            && !matches!(decided, Ok((_, Some(_))))
+            && let Some(stored) = self.transitions().find(&step.transition.id)?
+            && step.says_the_same_as(&stored.transition)
+        {
+            // It was being taken while this one waited for the row.
+            return self.stepped_before(step, stored.seq);
+        }
+        let (current, new) = decided?;
         let session = match &step.session_id {
             Some(id) => Some(SessionTable::new(self.context()).touch(id, ChangeIf::Any)?),
             None => None,
