@@ -1,6 +1,7 @@
 //! The embedded migrations: which there are, which a database has, and how one is run and reverted.
 
-use diesel::migration::MigrationSource;
+use diesel::backend::Backend;
+use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -53,6 +54,20 @@ pub struct Revert {
     pub migration: MigrationRecord,
     /// The tables that go with it, and how many rows each holds, of every prefix.
     pub rows: Vec<(String, i64)>,
+}
+
+impl Revert {
+    /// Returns what a revert took, of the tables that there were before and are after.
+    pub(crate) fn of(
+        migration: MigrationRecord,
+        before: Vec<(String, i64)>,
+        after: &[(String, i64)],
+    ) -> Self {
+        let is_gone = |table: &str| !after.iter().any(|(name, _)| name == table);
+        let rows = before.into_iter();
+        let rows = rows.filter(|(table, _)| is_gone(table)).collect();
+        Self { migration, rows }
+    }
 }
 
 /// One of our migrations, as the database says that it was applied.
@@ -326,13 +341,21 @@ pub(crate) fn run_pending(connection: &mut SqliteConnection) -> Result<(), Sourc
 
 /// Reverts one migration. The caller has opened the transaction.
 pub(crate) fn revert(connection: &mut SqliteConnection, version: i64) -> Result<(), Source> {
-    let version = format!("{version:04}");
-    let migrations = MigrationSource::<Sqlite>::migrations(&EMBEDDED)?;
-    let migration = migrations
-        .iter()
-        .find(|migration| migration.name().version().to_string() == version)
-        .ok_or_else(|| format!("migration {version} is unknown"))?;
-    connection.revert_migration(migration).map(drop)
+    connection
+        .revert_migration(&of_version::<Sqlite>(&EMBEDDED, version)?)
+        .map(drop)
+}
+
+fn of_version<DB: Backend>(
+    embedded: &EmbeddedMigrations,
+    version: i64,
+) -> Result<Box<dyn Migration<DB>>, Source> {
+    let name = format!("{version:04}");
+    let migrations = MigrationSource::<DB>::migrations(embedded)?;
+    let mut migrations = migrations.into_iter();
+    migrations
+        .find(|migration| migration.name().version().to_string() == name)
+        .ok_or_else(|| format!("migration {name} is unknown").into())
 }
 
 #[cfg(test)]

@@ -324,14 +324,7 @@ pub(super) fn revert_last(
         let last = last.ok_or_else(|| failed("revert", "no migration is applied"))?;
         migrations::revert(connection, last.version).map_err(|source| failed("revert", source))?;
         let after = row_counts(connection)?;
-        let is_gone = |table: &str| !after.iter().any(|(name, _)| name == table);
-        let revert = Revert {
-            migration: last,
-            rows: before
-                .into_iter()
-                .filter(|(table, _)| is_gone(table))
-                .collect(),
-        };
+        let revert = Revert::of(last, before, &after);
         if keep {
             return Ok(revert);
         }

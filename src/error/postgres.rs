@@ -103,6 +103,11 @@ pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> Option<Failur
     known.map(|(_, failure)| *failure)
 }
 
+/// Returns whether a text says that a table is missing.
+pub(super) fn lacks_relation(text: &str) -> bool {
+    text.contains("relation \"") && text.contains("does not exist")
+}
+
 impl StateStoreError {
     /// Returns whether the same work may succeed if it is done again at once, or once the server is back: nothing was kept.
     pub(crate) fn is_transient(&self) -> bool {

@@ -115,11 +115,12 @@ impl DatabaseError {
     /// Returns whether a table or column is missing that the migrations make.
     pub(crate) fn lacks_schema(&self) -> bool {
         let text = self.get_ref().to_string();
-        self.kind() == DatabaseFailure::Other
-            && (["no such table", "no such column", "has no column named"]
-                .iter()
-                .any(|missing| text.contains(missing))
-                || text.contains("relation \"") && text.contains("does not exist"))
+        let is_missing = ["no such table", "no such column", "has no column named"]
+            .iter()
+            .any(|missing| text.contains(missing));
+        #[cfg(feature = "postgres")]
+        let is_missing = is_missing || super::postgres::lacks_relation(&text);
+        self.kind() == DatabaseFailure::Other && is_missing
     }
 }
 

@@ -1,11 +1,13 @@
 //! The migrations of a database on PostgreSQL. They have the numbers and names of SQLite's.
 
-use diesel::migration::MigrationSource;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{AppliedMigration, Known, compare_fingerprints, in_order, known, ours, refuse_partial};
+use super::{
+    AppliedMigration, Known, compare_fingerprints, in_order, known, of_version, ours,
+    refuse_partial,
+};
 use crate::error::{Source, StateStoreError};
 
 const EMBEDDED: EmbeddedMigrations = embed_migrations!("postgres/migrations");
@@ -63,13 +65,9 @@ pub(crate) fn run_pending(connection: &mut PgConnection) -> Result<(), Source> {
 
 /// Reverts one migration. The caller has opened the transaction.
 pub(crate) fn revert(connection: &mut PgConnection, version: i64) -> Result<(), Source> {
-    let version = format!("{version:04}");
-    let migrations = MigrationSource::<Pg>::migrations(&EMBEDDED)?;
-    let migration = migrations
-        .iter()
-        .find(|migration| migration.name().version().to_string() == version)
-        .ok_or_else(|| format!("migration {version} is unknown"))?;
-    connection.revert_migration(migration).map(drop)
+    connection
+        .revert_migration(&of_version::<Pg>(&EMBEDDED, version)?)
+        .map(drop)
 }
 
 #[cfg(test)]

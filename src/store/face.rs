@@ -84,7 +84,7 @@ macro_rules! face {
             /// Runs a closure in a write transaction of its own, on the runtime's blocking pool. What it wrote is committed
             /// whole when it returns `Ok`, and rolled back when it returns `Err` or panics.
             ///
-            /// Other writers wait meanwhile, so keep it short. The guide's closure receives nothing, and so could never have
+            /// On SQLite other writers wait meanwhile, so keep it short. The guide's closure receives nothing, and so could never have
             /// rolled anything back; this one receives the transaction.
             ///
             /// ```

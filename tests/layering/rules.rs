@@ -121,6 +121,7 @@ pub(crate) fn breaches(file: &Path, source: &str, face: &BTreeSet<String>) -> Ve
             "PgConnection",
             "sqlite",
             "pg",
+            "postgres",
         ] {
             if has(name) {
                 breach(format!("a body names no database, but {name}"));

@@ -194,8 +194,20 @@ mod tests {
             "",
             "postgres://x?schema=",
             "postgres://x\0",
+            "postgres://ada:p?s3c@host/db",
+            "postgres://ada:p/s3c@host/db",
+            "postgres://ada:50%s3c@host/db",
         ] {
-            assert!(Address::parse(url).is_err(), "{url}");
+            let refused = Address::parse(url).unwrap_err().to_string();
+            assert!(!refused.contains("s3c"), "{refused}");
         }
+    }
+
+    #[test]
+    fn no_parameter_is_shown_that_may_hold_a_secret() {
+        let url = "postgres://h/db?sslpassword=s3c&pass%77ord=s3c&port=5433";
+        let address = Address::parse(url).unwrap();
+        assert_eq!(address.to_string(), "postgres://h/db?port=5433");
+        assert!(address.url().contains("sslpassword=s3c&pass%77ord=s3c"));
     }
 }

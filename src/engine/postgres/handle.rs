@@ -12,8 +12,8 @@ use super::address::Address;
 use super::connections::{Connections, Slot};
 use super::schema;
 use super::transaction::{
-    Transaction, Tried, Work, read_in_snapshot, read_once, was_committed, witness_crashes,
-    write_once,
+    BeforeSnapshot, Transaction, Tried, Work, read_in_snapshot, read_once, was_committed,
+    witness_crashes, write_once,
 };
 use crate::commit_notes::CommitNotes;
 use crate::engine::options::{OpenMode, StoreOptions};
@@ -21,7 +21,7 @@ use crate::engine::runtime::{current_or, on_blocking_pool};
 use crate::engine::transaction::{DatabaseId, refuse_reentry};
 use crate::engine::writer::WriteKind;
 use crate::error::{ErrorKind, StateStoreError};
-use crate::migrations::{AppliedMigration, Revert, postgres as migrations};
+use crate::migrations::{AppliedMigration, Revert};
 use crate::read_budget::ReadBudget;
 
 /// One store's handle on a database. Clones of the store share it.
@@ -36,10 +36,6 @@ pub(crate) struct Handle {
     /// What is asked before a snapshot is taken.
     before_snapshot: BeforeSnapshot,
 }
-
-/// Returns up to which number each table is whole.
-pub(crate) type BeforeSnapshot =
-    fn(&mut PgConnection) -> diesel::QueryResult<Vec<(&'static str, i64)>>;
 
 const CALLS: u32 = 1 << 28;
 
@@ -86,10 +82,7 @@ impl Handle {
         self.plain("initialize", move |connection| {
             match mode {
                 OpenMode::Create => schema::migrate(connection, connections.address().schema())?,
-                OpenMode::Existing => {
-                    schema::inspect(connection)?;
-                    migrations::require_whole(connection)?;
-                }
+                OpenMode::Existing => schema::require_whole(connection)?,
             }
             witness_crashes(connection)
         })
@@ -168,23 +161,10 @@ impl Handle {
     {
         let _call = self.enter(operation)?;
         self.ensure_ready(operation).await?;
-        let (id, before_snapshot) = (self.id, self.before_snapshot);
-        let mut work = Some(work);
+        let (id, before) = (self.id, self.before_snapshot);
+        let mut closure = Some(work);
         self.repeat(operation, move |connection| {
-            let settled = match before_snapshot(connection) {
-                Ok(settled) => settled,
-                Err(error) => return (Tried::Again(error.into()), false),
-            };
-            let notes = CommitNotes {
-                settled,
-                ..CommitNotes::default()
-            };
-            // It begins again only where the closure wasn't called.
-            let Some(work) = work.take() else {
-                return (Tried::Done(Err(StateStoreError::Closed)), true);
-            };
-            let (result, is_clean) = read_in_snapshot(connection, id, notes, work);
-            (Tried::Done(result), is_clean)
+            read_in_snapshot(connection, id, before, &mut closure)
         })
         .await
     }
@@ -217,9 +197,6 @@ impl Handle {
     /// Refuses new calls, waits for those in flight, and closes the connections.
     pub(crate) async fn close(&self) -> Result<(), StateStoreError> {
         refuse_reentry(self.id, "close")?;
-        if self.calls.is_closed() {
-            return Ok(());
-        }
         let all = self.calls.acquire_many(CALLS).await;
         self.calls.close();
         drop(all);
@@ -394,8 +371,7 @@ impl Handle {
             return Ok(());
         }
         self.plain(operation, |connection| {
-            schema::inspect(connection)?;
-            migrations::require_whole(connection)?;
+            schema::require_whole(connection)?;
             witness_crashes(connection)
         })
         .await?;

@@ -78,6 +78,15 @@ pub(super) fn inspect(
     Ok(applied)
 }
 
+/// Checks that the database has all of our migrations, from the texts that this version has.
+///
+/// # Errors
+/// As [`inspect`], and `NotInitialized`.
+pub(super) fn require_whole(connection: &mut PgConnection) -> Result<(), StateStoreError> {
+    inspect(connection)?;
+    migrations::require_whole(connection)
+}
+
 /// Reverts the last migration; or only shows what would go, and rolls that back.
 pub(super) fn revert_last(
     connection: &mut PgConnection,
@@ -92,14 +101,7 @@ pub(super) fn revert_last(
         let before = row_counts(connection)?;
         migrations::revert(connection, last.version).map_err(|source| failed("revert", source))?;
         let after = row_counts(connection)?;
-        let is_gone = |table: &str| !after.iter().any(|(name, _)| name == table);
-        let revert = Revert {
-            migration: last,
-            rows: before
-                .into_iter()
-                .filter(|(table, _)| is_gone(table))
-                .collect(),
-        };
+        let revert = Revert::of(last, before, &after);
         if keep {
             return Ok(revert);
         }

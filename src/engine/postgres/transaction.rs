@@ -57,6 +57,10 @@ pub(super) fn witness_crashes(connection: &mut PgConnection) -> Result<(), State
     }
 }
 
+/// Returns up to which number each table is whole, before a snapshot is taken.
+pub(crate) type BeforeSnapshot =
+    fn(&mut PgConnection) -> Result<Vec<(&'static str, i64)>, StateStoreError>;
+
 /// Whose work it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Work {
@@ -146,21 +150,36 @@ pub(super) fn read_once<T>(
     }
 }
 
-/// Reads in one snapshot.
-pub(super) fn read_in_snapshot<T>(
+/// Reads in one snapshot. The closure is taken once the transaction is open; before that, the read may begin again.
+pub(super) fn read_in_snapshot<T, F>(
     connection: &mut PgConnection,
     database: DatabaseId,
-    mut notes: CommitNotes,
-    work: impl FnOnce(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
-) -> (Result<T, StateStoreError>, bool) {
+    before: BeforeSnapshot,
+    closure: &mut Option<F>,
+) -> (Tried<T>, bool)
+where
+    F: FnOnce(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
+{
     let mark = new_id().simple().to_string();
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL descartes_state.closure = '{mark}'"
     );
-    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(connection, &begin) {
-        return (Err(error.into()), false);
-    }
-    let result = catch_panic(|| as_closure_of(database, || work(connection, &mut notes)));
+    let begun = before(connection).and_then(|settled| {
+        AnsiTransactionManager::begin_transaction_sql(connection, &begin)?;
+        Ok(settled)
+    });
+    let settled = match begun {
+        Ok(settled) => settled,
+        Err(error) => return (failed(error), false),
+    };
+    let mut notes = CommitNotes {
+        settled,
+        ..CommitNotes::default()
+    };
+    let result = catch_panic(|| {
+        let closure = closure.take().ok_or(StateStoreError::Closed)?;
+        as_closure_of(database, || closure(connection, &mut notes))
+    });
     let is_lent = notes.lent_within.is_some();
     let result = match result {
         Ok(_) if is_lent && found_mark(connection).as_deref() != Some(mark.as_str()) => {
@@ -169,7 +188,7 @@ pub(super) fn read_in_snapshot<T>(
         result => result,
     };
     let is_clean = rollback(connection);
-    (result, is_clean && !is_lent)
+    (Tried::Done(result), is_clean && !is_lent)
 }
 
 /// Asks the server what became of a transaction; `None` where it isn't over.
@@ -200,19 +219,22 @@ pub(super) fn was_committed(
     })
 }
 
+/// The mark of the closure whose transaction is open.
+const MARK: &str = "nullif(current_setting('descartes_state.closure', true), '')";
+
 /// Returns the closure's mark; `None` where its transaction is over.
 fn found_mark(connection: &mut PgConnection) -> Option<String> {
-    let mark =
-        sql::<Nullable<Text>>("nullif(current_setting('descartes_state.closure', true), '')");
-    diesel::select(mark).get_result(connection).ok().flatten()
+    diesel::select(sql::<Nullable<Text>>(MARK))
+        .get_result(connection)
+        .ok()
+        .flatten()
 }
 
 /// Returns the closure's mark, and the transaction's number where it has written.
 fn number(
     connection: &mut PgConnection,
 ) -> Result<(Option<String>, Option<Transaction>), StateStoreError> {
-    let mark =
-        sql::<Nullable<Text>>("nullif(current_setting('descartes_state.closure', true), '')");
+    let mark = sql::<Nullable<Text>>(MARK);
     let number = sql::<Nullable<BigInt>>("pg_current_xact_id_if_assigned()::text::bigint");
     let life = crash_witness::table
         .select(crash_witness::token)

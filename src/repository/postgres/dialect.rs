@@ -40,6 +40,11 @@ define_sql_function! {
     fn pg_backend_pid() -> Integer;
 }
 
+define_sql_function! {
+    /// Whether the server follows another one.
+    fn pg_is_in_recovery() -> Bool;
+}
+
 diesel::table! {
     /// The locks that are held (<https://www.postgresql.org/docs/current/view-pg-locks.html>).
     pg_locks (locktype) {
@@ -100,14 +105,19 @@ pub(super) fn settled(
     Ok(SequenceBounds { until, ..bounds })
 }
 
-/// Returns up to which number each table is whole.
+/// Returns up to which number each table is whole; nothing on a server that can't know.
 pub(crate) fn settled_numbers(
     connection: &mut Connection,
-) -> QueryResult<Vec<(&'static str, i64)>> {
-    NUMBERED
-        .into_iter()
-        .map(|(table, sequence)| Ok((table, settled_number(connection, sequence)?)))
-        .collect()
+) -> Result<Vec<(&'static str, i64)>, StateStoreError> {
+    let mut settled = Vec::new();
+    for (table, sequence) in NUMBERED {
+        match settled_number(connection, sequence) {
+            Ok(number) => settled.push((table, number)),
+            Err(StateStoreError::Unsupported { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(settled)
 }
 
 /// How many low bits of a number its lock holds.
@@ -117,32 +127,49 @@ const LOCKED_BITS: i64 = 0x7FFF_FFFF;
 ///
 /// Whoever draws numbers has said before, by a shared lock, which number was the last (`draw_number`, migration 0001). So this
 /// first asks for the last number, and then for the locks: who has none of them draws above it.
-fn settled_number(connection: &mut Connection, sequence: &str) -> QueryResult<i64> {
-    let last = select(pg_sequence_last_value(to_regclass(sequence)));
-    let last: Option<i64> = last.get_result(connection)?;
+///
+/// # Errors
+/// `Unsupported` on a standby, which doesn't have the locks of the server that it follows.
+fn settled_number(connection: &mut Connection, sequence: &str) -> Result<i64, StateStoreError> {
+    let last = pg_sequence_last_value(to_regclass(sequence));
+    let (last, is_standby): (Option<i64>, bool) =
+        select((last, pg_is_in_recovery())).get_result(connection)?;
+    if is_standby {
+        return Err(StateStoreError::Unsupported {
+            reason: "a standby can't tell which rows are still to come: read newest first there, or follow on the primary"
+                .into(),
+        });
+    }
     let last = last.unwrap_or(0);
     let here = pg_database::table
         .filter(pg_database::datname.eq(current_database()))
         .select(pg_database::oid.nullable())
         .single_value();
-    let lowest = pg_locks::table
+    let locks = pg_locks::table
         .filter(pg_locks::locktype.eq("advisory"))
         .filter(pg_locks::objsubid.eq(2))
         .filter(pg_locks::database.eq(here))
         .filter(pg_locks::classid.eq(to_regclass(sequence)))
         .filter(pg_locks::granted)
+        // A prepared transaction has no process.
         .filter(pg_locks::pid.is_distinct_from(pg_backend_pid().nullable()))
-        .order(pg_locks::objid.asc())
         .select(pg_locks::objid);
-    let lowest: Option<Option<u32>> = lowest.first(connection).optional()?;
-    Ok(lowest.flatten().map_or(last, |lowest| {
-        let number = (last & !LOCKED_BITS) | i64::from(lowest);
-        if number > last {
-            number - LOCKED_BITS - 1
-        } else {
-            number
-        }
-    }))
+    let locks: Vec<Option<u32>> = locks.load(connection)?;
+    let locked = locks
+        .into_iter()
+        .flatten()
+        .map(|low| whole_number(last, low));
+    Ok(locked.fold(last, i64::min))
+}
+
+/// Returns the number that a lock was named by: the highest with these low bits that isn't above the last one.
+fn whole_number(last: i64, low: u32) -> i64 {
+    let number = (last & !LOCKED_BITS) | i64::from(low);
+    if number > last {
+        number - LOCKED_BITS - 1
+    } else {
+        number
+    }
 }
 
 /// A query whose rows nobody else may change before the transaction ends.
@@ -171,3 +198,17 @@ impl<Q, C> RunQueryDsl<C> for Locked<Q> {}
 
 // The planner knows how many rows a column picks, and needs no hint.
 diesel::prefix_operator!(UnindexedNumber, "", BigInt, backend: Pg);
+
+#[cfg(test)]
+mod tests {
+    use super::whole_number;
+
+    #[test]
+    fn a_lock_names_the_number_below_the_last_also_where_its_bits_have_begun_again() {
+        let begin = 1 << 31;
+        assert_eq!(whole_number(7, 5), 5);
+        assert_eq!(whole_number(7, 7), 7);
+        assert_eq!(whole_number(begin + 3, 1), begin + 1);
+        assert_eq!(whole_number(begin + 3, 0x7FFF_FFFE), begin - 2);
+    }
+}
