@@ -8,8 +8,9 @@ use deadpool_diesel::sqlite::Pool;
 use diesel::SqliteConnection;
 use tempfile::TempDir;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, SemaphorePermit};
 
+use super::calls::Calls;
 use super::database::{self, Database, SearchIndexTask};
 use super::event_indexer::EventIndexer;
 use super::options::{OpenMode, StoreOptions};
@@ -27,16 +28,13 @@ use crate::read_budget::ReadBudget;
 pub(crate) struct Handle {
     database: Arc<Database>,
     mode: OpenMode,
-    /// Each call in flight holds one permit; closing takes them all.
-    calls: Semaphore,
+    calls: Calls,
     has_left: AtomicBool,
     /// Whether no other store had the file open when this one left it.
     was_last: AtomicBool,
     /// Whether `close` has done its work; locked by whoever does it.
     is_closed: Mutex<bool>,
 }
-
-const CALLS: u32 = 1 << 28;
 
 impl Handle {
     /// Opens the file, or joins those that have it open in this process.
@@ -80,7 +78,7 @@ impl Handle {
             Ok(Self {
                 database,
                 mode: options.mode,
-                calls: Semaphore::new(CALLS as usize),
+                calls: Calls::new(),
                 has_left: AtomicBool::new(false),
                 was_last: AtomicBool::new(false),
                 is_closed: Mutex::new(false),
@@ -139,7 +137,7 @@ impl Handle {
         self.database.ensure_ready().await?;
         if extent != ReadExtent::Many {
             // Before the read: what it returns is used, and freed, on the thread that made it.
-            yield_if_due(self.has_company()).await;
+            yield_if_due(self.calls.has_company()).await;
         }
         let readers = &self.database.connections()?.readers;
         let mut reader = readers.acquire(operation).await?;
@@ -248,9 +246,7 @@ impl Handle {
         if *is_closed {
             return Ok(());
         }
-        let all = self.calls.acquire_many(CALLS).await;
-        self.calls.close();
-        drop(all);
+        self.calls.finish().await;
         self.leave();
         let result = if self.was_last.load(Ordering::Acquire) {
             self.database.shut_down().await
@@ -261,17 +257,8 @@ impl Handle {
         result
     }
 
-    /// Returns whether other calls are under way.
-    fn has_company(&self) -> bool {
-        self.calls.available_permits() < CALLS as usize - 1
-    }
-
     fn enter(&self, operation: &'static str) -> Result<SemaphorePermit<'_>, StateStoreError> {
-        refuse_reentry(self.database.id, operation)?;
-        let call = self
-            .calls
-            .try_acquire()
-            .map_err(|_| StateStoreError::Closed)?;
+        let call = self.calls.enter(self.database.id, operation)?;
         self.database.file.refuse_moved()?;
         Ok(call)
     }

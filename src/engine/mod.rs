@@ -7,6 +7,7 @@
 
 mod adaptive;
 mod blocking;
+mod calls;
 mod connection;
 mod creation;
 mod database;

@@ -1,7 +1,6 @@
 //! A store on whichever database its place names.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use super::contract::contract;
 use super::core::StoreCore;

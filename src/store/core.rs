@@ -1,7 +1,7 @@
 //! What every handle of a store works on: the backend, and whose rows it sees.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{Instrument, Span, debug_span};
 
@@ -300,6 +300,33 @@ impl StoreCore {
             work(&mut Transaction::new(backend.reborrow()))
         })
         .await
+    }
+
+    /// As [`transact`](Self::transact), for a closure with an error type of its own.
+    pub(super) async fn try_transact<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StateStoreError> + Send + 'static,
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let own = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&own);
+        let result = self
+            .transact("transact", move |transaction| {
+                work(transaction).map_err(|error| {
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    StateStoreError::application("the closure's own error")
+                })
+            })
+            .await;
+        match result {
+            Ok(value) => Ok(value),
+            Err(StateStoreError::Application(source)) => {
+                let own = own.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Err(own.unwrap_or_else(|| StateStoreError::Application(source).into()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

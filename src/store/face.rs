@@ -144,24 +144,7 @@ macro_rules! face {
                 E: From<StateStoreError> + Send + 'static,
                 F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
             {
-                let own = Arc::new(Mutex::new(None));
-                let kept = Arc::clone(&own);
-                let result = self
-                    .transact(move |transaction| {
-                        work(transaction).map_err(|error| {
-                            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                            StateStoreError::application("the closure's own error")
-                        })
-                    })
-                    .await;
-                match result {
-                    Ok(value) => Ok(value),
-                    Err(StateStoreError::Application(source)) => {
-                        let own = own.lock().unwrap_or_else(PoisonError::into_inner).take();
-                        Err(own.unwrap_or_else(|| StateStoreError::Application(source).into()))
-                    }
-                    Err(error) => Err(error.into()),
-                }
+                self.core.try_transact(work).await
             }
 
             /// Runs a closure in a read transaction of its own, on the runtime's blocking pool: all that it reads is one

@@ -1,7 +1,7 @@
 //! The store on PostgreSQL.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tracing::Instrument;
 
@@ -45,6 +45,9 @@ impl PostgresStateStore {
     /// Connects to a server: `postgres://user@host/database?schema=name`. What the URL leaves out comes from the environment, as for
     /// every program on libpq (`PGHOST`, `PGPASSWORD`, `.pgpass`). The tables are in the `schema`, or in the first one of the server's
     /// `search_path`. Call [`initialize`](Self::initialize) next.
+    ///
+    /// Of the options those of connections (`readers`), timeouts, durability, mode, compression, limits and clock count; the others are
+    /// about a file.
     ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
 use super::address::Address;
 use super::connections::{Connections, Slot};
@@ -16,6 +16,7 @@ use super::transaction::{
     witness_crashes, write_once,
 };
 use crate::commit_notes::CommitNotes;
+use crate::engine::calls::Calls;
 use crate::engine::options::{OpenMode, StoreOptions};
 use crate::engine::runtime::{current_or, on_blocking_pool};
 use crate::engine::transaction::{DatabaseId, refuse_reentry};
@@ -30,14 +31,11 @@ pub(crate) struct Handle {
     connections: Arc<Connections>,
     runtime: Runtime,
     mode: OpenMode,
-    /// Each call in flight holds one permit; closing takes them all.
-    calls: Semaphore,
+    calls: Calls,
     is_ready: AtomicBool,
     /// What is asked before a snapshot is taken.
     before_snapshot: BeforeSnapshot,
 }
-
-const CALLS: u32 = 1 << 28;
 
 /// How often an operation begins again because others were in its way, and how long it waits before each.
 const COLLISIONS: u32 = 16;
@@ -63,7 +61,7 @@ impl Handle {
             connections,
             runtime,
             mode: options.mode,
-            calls: Semaphore::new(CALLS as usize),
+            calls: Calls::new(),
             is_ready: AtomicBool::new(false),
             before_snapshot,
         };
@@ -197,9 +195,7 @@ impl Handle {
     /// Refuses new calls, waits for those in flight, and closes the connections.
     pub(crate) async fn close(&self) -> Result<(), StateStoreError> {
         refuse_reentry(self.id, "close")?;
-        let all = self.calls.acquire_many(CALLS).await;
-        self.calls.close();
-        drop(all);
+        self.calls.finish().await;
         self.connections.close().await;
         Ok(())
     }
@@ -380,9 +376,6 @@ impl Handle {
     }
 
     fn enter(&self, operation: &'static str) -> Result<SemaphorePermit<'_>, StateStoreError> {
-        refuse_reentry(self.id, operation)?;
-        self.calls
-            .try_acquire()
-            .map_err(|_| StateStoreError::Closed)
+        self.calls.enter(self.id, operation)
     }
 }
