@@ -49,6 +49,9 @@ pub enum DatabaseFailure {
 pub(super) enum Failure {
     Locked,
     Other(DatabaseFailure),
+    /// A PostgreSQL server's.
+    #[cfg(feature = "postgres")]
+    OfServer(DatabaseFailure),
 }
 
 /// A failure of SQLite or Diesel: what kind, in which operation, and what they said.
@@ -57,6 +60,7 @@ pub struct DatabaseError {
     kind: DatabaseFailure,
     operation: &'static str,
     cause: Source,
+    is_of_server: bool,
 }
 
 impl DatabaseError {
@@ -83,6 +87,16 @@ impl DatabaseError {
             kind,
             operation: "database",
             cause: cause.into(),
+            is_of_server: false,
+        }
+    }
+
+    /// Says that a server said it: what to do is another thing then.
+    #[cfg(feature = "postgres")]
+    pub(super) fn of_server(self) -> Self {
+        Self {
+            is_of_server: true,
+            ..self
         }
     }
 
@@ -117,6 +131,7 @@ impl DatabaseError {
             kind: self.kind,
             operation: self.operation,
             cause: self.cause.to_string().into(),
+            is_of_server: self.is_of_server,
         }
     }
 
@@ -134,24 +149,48 @@ impl DatabaseError {
 
 impl fmt::Display for DatabaseError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = match self.kind {
-            DatabaseFailure::Full => " (free some space; nothing of this write was kept)",
-            DatabaseFailure::ReadOnly => " (check the permissions of the file and its directory)",
-            DatabaseFailure::Damaged | DatabaseFailure::NotADatabase => {
-                " (restore the file from a backup)"
-            }
-            DatabaseFailure::CannotOpen => " (check the path and its permissions)",
-            DatabaseFailure::Missing => " (check the path)",
-            DatabaseFailure::PermissionDenied => {
-                " (check the permissions of the file and of the directories above it)"
-            }
-            DatabaseFailure::NotADirectory => {
-                " (a part of the path is a file, or a link that leads nowhere)"
-            }
-            DatabaseFailure::NameTooLong => " (choose a shorter path)",
-            _ => "",
+        let advice = if self.is_of_server {
+            advice_of_server(self.kind)
+        } else {
+            advice_of_file(self.kind)
         };
         write!(formatter, "{}: {}{advice}", self.operation, self.cause)
+    }
+}
+
+/// Returns what to do about a failure of a file.
+fn advice_of_file(kind: DatabaseFailure) -> &'static str {
+    match kind {
+        DatabaseFailure::Full => " (free some space; nothing of this write was kept)",
+        DatabaseFailure::ReadOnly => " (check the permissions of the file and its directory)",
+        DatabaseFailure::Damaged | DatabaseFailure::NotADatabase => {
+            " (restore the file from a backup)"
+        }
+        DatabaseFailure::CannotOpen => " (check the path and its permissions)",
+        DatabaseFailure::Missing => " (check the path)",
+        DatabaseFailure::PermissionDenied => {
+            " (check the permissions of the file and of the directories above it)"
+        }
+        DatabaseFailure::NotADirectory => {
+            " (a part of the path is a file, or a link that leads nowhere)"
+        }
+        DatabaseFailure::NameTooLong => " (choose a shorter path)",
+        _ => "",
+    }
+}
+
+/// Returns what to do about a failure of a server.
+fn advice_of_server(kind: DatabaseFailure) -> &'static str {
+    match kind {
+        DatabaseFailure::Full => " (free some space on the server; nothing of this write was kept)",
+        DatabaseFailure::ReadOnly => {
+            " (the server or the role may only read: write to the primary)"
+        }
+        DatabaseFailure::CannotOpen => " (check the URL)",
+        DatabaseFailure::Missing => " (check the name of the database)",
+        DatabaseFailure::PermissionDenied => " (check the user, the password and what it may do)",
+        DatabaseFailure::ConnectionLost => " (try again when the server is back)",
+        _ => "",
     }
 }
 

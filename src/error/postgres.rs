@@ -17,51 +17,56 @@ const TEXTS: &[(&str, Failure)] = &[
     ("remaining connection slots", Failure::Locked),
     (
         "server closed the connection",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "terminating connection",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "connection to server",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "connection not open",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "no connection to the server",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "could not receive data",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "could not send data",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "the database system is",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "SSL connection has been closed",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "SSL SYSCALL error",
-        Failure::Other(DatabaseFailure::ConnectionLost),
+        Failure::OfServer(DatabaseFailure::ConnectionLost),
     ),
     (
         "permission denied",
-        Failure::Other(DatabaseFailure::PermissionDenied),
+        Failure::OfServer(DatabaseFailure::PermissionDenied),
     ),
     (
         "No space left on device",
-        Failure::Other(DatabaseFailure::Full),
+        Failure::OfServer(DatabaseFailure::Full),
+    ),
+    // A libpq without TLS says so before it connects.
+    (
+        "when SSL support is not compiled in",
+        Failure::OfServer(DatabaseFailure::CannotOpen),
     ),
 ];
 
@@ -78,7 +83,6 @@ const REFUSALS: &[(&str, DatabaseFailure)] = &[
     ("database \"", DatabaseFailure::Missing),
     ("could not translate host name", DatabaseFailure::CannotOpen),
     ("server does not support SSL", DatabaseFailure::CannotOpen),
-    ("sslmode value", DatabaseFailure::CannotOpen),
     ("certificate", DatabaseFailure::PermissionDenied),
 ];
 
@@ -87,17 +91,17 @@ pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> Option<Failur
     match kind {
         DatabaseErrorKind::SerializationFailure => return Some(Failure::Locked),
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
-            return Some(Failure::Other(DatabaseFailure::ConnectionLost));
+            return Some(Failure::OfServer(DatabaseFailure::ConnectionLost));
         }
         DatabaseErrorKind::ReadOnlyTransaction => {
-            return Some(Failure::Other(DatabaseFailure::ReadOnly));
+            return Some(Failure::OfServer(DatabaseFailure::ReadOnly));
         }
         _ => {}
     }
     let is_connecting = message.contains("connection to server") || message.contains("host name");
     let refusal = REFUSALS.iter().find(|(text, _)| message.contains(text));
     if let (true, Some((_, kind))) = (is_connecting, refusal) {
-        return Some(Failure::Other(*kind));
+        return Some(Failure::OfServer(*kind));
     }
     let known = TEXTS.iter().find(|(text, _)| message.contains(text));
     known.map(|(_, failure)| *failure)
@@ -122,6 +126,39 @@ impl StateStoreError {
                 _ => false,
             },
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DatabaseErrorKind, DatabaseFailure, Failure, classify};
+
+    #[test]
+    fn a_refused_connection_is_told_from_one_that_may_come_back() {
+        let kind = |message: &str| match classify(&DatabaseErrorKind::Unknown, message) {
+            Some(Failure::OfServer(kind)) => Some(kind),
+            _ => None,
+        };
+        for (message, expected) in [
+            (
+                "connection to server at \"db\", port 5432 failed: Connection refused",
+                DatabaseFailure::ConnectionLost,
+            ),
+            (
+                "connection to server at \"db\", port 5432 failed: FATAL:  password authentication failed for user \"ada\"",
+                DatabaseFailure::PermissionDenied,
+            ),
+            (
+                "connection to server at \"db\", port 5432 failed: FATAL:  database \"x\" does not exist",
+                DatabaseFailure::Missing,
+            ),
+            (
+                "sslmode value \"require\" invalid when SSL support is not compiled in",
+                DatabaseFailure::CannotOpen,
+            ),
+        ] {
+            assert_eq!(kind(message), Some(expected), "{message}");
         }
     }
 }

@@ -20,6 +20,10 @@ impl From<DieselError> for StateStoreError {
                 operation: "database",
             },
             Failure::Other(kind) => Self::DatabaseError(DatabaseError::new(kind, error)),
+            #[cfg(feature = "postgres")]
+            Failure::OfServer(kind) => {
+                Self::DatabaseError(DatabaseError::new(kind, error).of_server())
+            }
         }
     }
 }
@@ -105,8 +109,7 @@ fn classify(kind: &DatabaseErrorKind, message: &str) -> Failure {
     }
     // Some have more behind it: which schema is locked, which file can't be opened.
     match RESULTS.iter().find(|(text, _)| message.contains(text)) {
-        Some((_, Failure::Locked)) => Failure::Locked,
-        Some((_, Failure::Other(kind))) => Failure::Other(*kind),
+        Some((_, failure)) => *failure,
         None => Failure::Other(DatabaseFailure::Other),
     }
 }
@@ -129,11 +132,17 @@ impl From<diesel::ConnectionError> for StateStoreError {
         match error {
             diesel::ConnectionError::CouldntSetupConfiguration(error) => error.into(),
             diesel::ConnectionError::BadConnection(message) => {
-                let kind = match classify(&DatabaseErrorKind::Unknown, &message) {
-                    Failure::Locked => return Self::Busy { operation: "open" },
-                    Failure::Other(kind) => kind,
-                };
-                Self::DatabaseError(DatabaseError::new(kind, message))
+                // PostgreSQL's has several lines.
+                let message: Vec<_> = message.lines().map(str::trim).collect();
+                let message = message.join(" ").trim_end().to_owned();
+                match classify(&DatabaseErrorKind::Unknown, &message) {
+                    Failure::Locked => Self::Busy { operation: "open" },
+                    Failure::Other(kind) => Self::DatabaseError(DatabaseError::new(kind, message)),
+                    #[cfg(feature = "postgres")]
+                    Failure::OfServer(kind) => {
+                        Self::DatabaseError(DatabaseError::new(kind, message).of_server())
+                    }
+                }
             }
             other => Self::DatabaseError(DatabaseError::new(DatabaseFailure::CannotOpen, other)),
         }
@@ -147,8 +156,8 @@ mod tests {
     #[test]
     fn texts_with_more_around_them_are_known_too() {
         let kind = |message: &str| match classify(&DatabaseErrorKind::Unknown, message) {
-            Failure::Locked => None,
             Failure::Other(kind) => Some(kind),
+            _ => None,
         };
         assert_eq!(kind("database is locked"), None);
         assert_eq!(
