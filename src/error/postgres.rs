@@ -83,7 +83,7 @@ const REFUSALS: &[(&str, DatabaseFailure)] = &[
     ("database \"", DatabaseFailure::Missing),
     ("could not translate host name", DatabaseFailure::CannotOpen),
     ("server does not support SSL", DatabaseFailure::CannotOpen),
-    ("certificate", DatabaseFailure::PermissionDenied),
+    ("certificate", DatabaseFailure::CannotOpen),
 ];
 
 /// Returns what a failure is, where its text is one of PostgreSQL's.
