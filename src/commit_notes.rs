@@ -21,5 +21,6 @@ pub(crate) struct CommitNotes {
     pub(crate) last_event_before: Option<i64>,
     /// Up to which number each table was whole before the transaction's snapshot was taken; empty where each statement sees
     /// what is there when it runs.
+    #[cfg(feature = "postgres")]
     pub(crate) settled: Vec<(&'static str, i64)>,
 }

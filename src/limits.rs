@@ -148,6 +148,12 @@ impl Limits {
         Ok(value)
     }
 
+    /// Returns whether the database can keep a text with a NUL character; PostgreSQL can't.
+    #[must_use]
+    pub fn keeps_nul(&self) -> bool {
+        !self.refuses_nul
+    }
+
     fn nul(&self, field: &'static str, value: &str) -> Result<(), StateStoreError> {
         if self.refuses_nul && value.contains('\0') {
             return Err(StateStoreError::invalid(

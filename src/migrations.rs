@@ -78,7 +78,8 @@ pub(crate) struct AppliedMigration {
     applied_at: i64,
 }
 
-struct Known {
+/// A migration that this version of the crate has.
+pub(crate) struct Known {
     version: i64,
     name: &'static str,
     up: &'static str,
@@ -118,7 +119,7 @@ macro_rules! known {
 use known;
 
 /// Diesel's embedded migrations hide their text, so the names stand here once more; a test compares the two.
-const KNOWN: &[Known] = known!["migrations":
+pub(crate) const KNOWN: &[Known] = known!["migrations":
     1 "create_agent_states",
     2 "create_state_transitions",
     3 "create_state_snapshots",
@@ -164,11 +165,11 @@ pub(crate) fn search_index() -> String {
 }
 
 /// Returns those of our migrations that a database has, by version.
-pub(crate) fn history(applied: &[AppliedMigration]) -> Vec<MigrationRecord> {
+pub(crate) fn history(known: &[Known], applied: &[AppliedMigration]) -> Vec<MigrationRecord> {
     applied
         .iter()
         .filter_map(|applied| {
-            let known = KNOWN
+            let known = known
                 .iter()
                 .find(|known| known.version == applied.version)?;
             Some(MigrationRecord {
@@ -182,8 +183,8 @@ pub(crate) fn history(applied: &[AppliedMigration]) -> Vec<MigrationRecord> {
 }
 
 /// Returns those of our migrations that a database lacks, by version.
-pub(crate) fn pending(applied: &[AppliedMigration]) -> Vec<PendingMigration> {
-    KNOWN
+pub(crate) fn pending(known: &[Known], applied: &[AppliedMigration]) -> Vec<PendingMigration> {
+    known
         .iter()
         .filter(|known| {
             !applied
@@ -234,7 +235,7 @@ fn ours(rows: Vec<(String, chrono::NaiveDateTime)>) -> Vec<AppliedMigration> {
 
 /// Returns why a database with these migrations can't be worked with yet; `None` where it has all.
 pub(crate) fn lacks(applied: &[AppliedMigration]) -> Option<String> {
-    let pending = pending(applied);
+    let pending = pending(KNOWN, applied);
     if pending.is_empty() {
         None
     } else if applied.is_empty() {

@@ -320,7 +320,7 @@ pub(super) fn revert_last(
             identity::mark_log(connection)?;
         }
         let before = row_counts(connection)?;
-        let last = migrations::history(&read(connection)?.applied).pop();
+        let last = migrations::history(migrations::KNOWN, &read(connection)?.applied).pop();
         let last = last.ok_or_else(|| failed("revert", "no migration is applied"))?;
         migrations::revert(connection, last.version).map_err(|source| failed("revert", source))?;
         let after = row_counts(connection)?;

@@ -12,7 +12,7 @@ use crate::error::{Source, StateStoreError};
 
 const EMBEDDED: EmbeddedMigrations = embed_migrations!("postgres/migrations");
 
-const KNOWN: &[Known] = known!["../postgres/migrations":
+pub(crate) const KNOWN: &[Known] = known!["../postgres/migrations":
     1 "create_agent_states",
     2 "create_state_transitions",
     3 "create_state_snapshots",

@@ -168,6 +168,10 @@ impl StoredBody {
         let codec = Codec::from_number(codec.integer(place, columns.codec)?)
             .map_err(|reason| place.corrupt(columns.codec, reason))?;
         let corrupt = |reason: String| place.corrupt(columns.body, reason);
+        #[cfg_attr(
+            not(feature = "postgres"),
+            allow(clippy::infallible_destructuring_match)
+        )]
         let encoded = match self.0.map_err(|misfit| corrupt(misfit.reason()))? {
             Stored::Encoded(encoded) => encoded,
             #[cfg(feature = "postgres")]

@@ -72,10 +72,12 @@ fn decode_strings(json: &str, levels: usize, decoded: &mut dyn FnMut(&str)) {
     decoded(rest);
 }
 
-/// Decodes a string literal; one without escapes is borrowed.
+/// Decodes a string literal; one without escapes is borrowed. A NUL character, which parts words and not every database can keep,
+/// is a space.
 fn string_of(literal: &str) -> Option<Cow<'_, str>> {
     if literal.contains('\\') {
-        return serde_json::from_str::<String>(literal).ok().map(Cow::Owned);
+        let text = serde_json::from_str::<String>(literal).ok()?;
+        return Some(Cow::Owned(text.replace('\0', " ")));
     }
     let text = literal.strip_prefix('"')?.strip_suffix('"')?;
     Some(Cow::Borrowed(text))

@@ -135,6 +135,7 @@ mod tests {
         };
         assert_eq!(found(r#"{"k\ney":"one\ntwo"}"#), ["k", "ey", "one", "two"]);
         assert_eq!(found(r#""caf\u00e9""#), ["café"]);
+        assert_eq!(words(r#""a\u0000b""#).trim(), "a b");
         assert_eq!(
             found(r#"INFO [x] {"a":"{\"b\":\"c\\nd\"}", "e":1.50}"#),
             ["INFO", "x", "a", "b", "c", "d", "e", "1", "50"]

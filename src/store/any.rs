@@ -1,6 +1,8 @@
 //! A store on whichever database its place names.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
 
 use super::contract::contract;
 use super::core::StoreCore;
@@ -49,24 +51,42 @@ impl fmt::Debug for AnyStateStore {
 }
 
 impl AnyStateStore {
-    /// Opens a store on a file, or connects to the server of a `postgres://` URL.
+    /// Opens a store on a file, or connects to the server of a `postgres://` or `postgresql://` URL.
     ///
     /// # Errors
     /// Those of [`SqliteStateStore::open`] and [`PostgresStateStore::connect`](crate::PostgresStateStore::connect); `Unsupported` for
     /// a URL where the feature `postgres` is off.
-    pub async fn open(place: &str, options: StoreOptions) -> Result<Self, StateStoreError> {
-        if place.starts_with("postgres://") || place.starts_with("postgresql://") {
+    pub async fn open(
+        place: impl AsRef<OsStr>,
+        options: StoreOptions,
+    ) -> Result<Self, StateStoreError> {
+        match url_of(place.as_ref()) {
             #[cfg(feature = "postgres")]
-            return Ok(super::PostgresStateStore::connect(place, options)
-                .await?
-                .into());
+            Some(url) => {
+                let store = super::PostgresStateStore::connect(url, options).await?;
+                Ok(store.into())
+            }
             #[cfg(not(feature = "postgres"))]
-            return Err(StateStoreError::Unsupported {
-                reason: "this program was built without PostgreSQL: build it with descartes-state's feature `postgres`"
-                    .into(),
-            });
+            Some(_) => Err(StateStoreError::Unsupported {
+                reason: "this program was built without PostgreSQL: build it with the feature `postgres`".into(),
+            }),
+            None => {
+                let path = Path::new(place.as_ref());
+                Ok(SqliteStateStore::open(path, options).await?.into())
+            }
         }
-        Ok(SqliteStateStore::open(place, options).await?.into())
+    }
+
+    /// Returns whether [`open`](Self::open) takes a place for a server's URL, and not for a file.
+    #[must_use]
+    pub fn is_url(place: impl AsRef<OsStr>) -> bool {
+        url_of(place.as_ref()).is_some()
+    }
+
+    /// Returns the database file, as an absolute path; `None` on a server.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.core.path()
     }
 
     /// Returns where the data are: a path, or a URL without its password.
@@ -79,6 +99,13 @@ impl AnyStateStore {
     fn on(&self, core: StoreCore) -> Self {
         Self { core }
     }
+}
+
+/// Returns a place that is a server's URL, as text.
+fn url_of(place: &OsStr) -> Option<&str> {
+    let text = place.to_str()?;
+    let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    is_url.then_some(text)
 }
 
 impl From<SqliteStateStore> for AnyStateStore {

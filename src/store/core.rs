@@ -1,6 +1,7 @@
 //! What every handle of a store works on: the backend, and whose rows it sees.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{Instrument, Span, debug_span};
@@ -81,6 +82,15 @@ impl StoreCore {
             Backend::Sqlite(handle) => handle.path().display().to_string(),
             #[cfg(feature = "postgres")]
             Backend::Postgres(handle) => handle.address(),
+        }
+    }
+
+    /// Returns the database file; `None` on a server.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match &self.backend {
+            Backend::Sqlite(handle) => Some(handle.path()),
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(_) => None,
         }
     }
 
@@ -174,17 +184,18 @@ impl StoreCore {
 
     /// Returns the locks of the rows that a write changes, where others may change them meanwhile.
     pub(super) fn locks(&self, aggregate: &'static str, prepared: &impl Footprint) -> RowLocks {
-        match &self.backend {
-            Backend::Sqlite(_) => RowLocks::default(),
+        let mut locks = RowLocks::default();
+        let others_write = match &self.backend {
+            Backend::Sqlite(_) => false,
             #[cfg(feature = "postgres")]
-            Backend::Postgres(_) => {
-                let mut locks = RowLocks::default();
-                prepared.name_rows(aggregate, &mut |aggregate, key| {
-                    locks.add(self.prefix(), aggregate, key);
-                });
-                locks
-            }
+            Backend::Postgres(_) => true,
+        };
+        if others_write {
+            prepared.name_rows(aggregate, &mut |aggregate, key| {
+                locks.add(self.prefix(), aggregate, key);
+            });
         }
+        locks
     }
 
     /// Writes, for the store itself.

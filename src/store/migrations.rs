@@ -5,7 +5,7 @@ use tracing::Instrument;
 use super::core::{Backend, StoreCore, operation_span};
 use crate::error::StateStoreError;
 use crate::migrations::{
-    AppliedMigration, MigrationRecord, PendingMigration, Revert, history, pending,
+    self, AppliedMigration, Known, MigrationRecord, PendingMigration, Revert, history, pending,
 };
 
 /// The migrations of the database. What runs them is [`SqliteStateStore::initialize`](crate::SqliteStateStore::initialize).
@@ -24,7 +24,8 @@ impl<'s> Migrations<'s> {
     /// # Errors
     /// `NewerDatabase` and `ForeignDatabase` for a file that isn't ours.
     pub async fn applied(&self) -> Result<Vec<MigrationRecord>, StateStoreError> {
-        Ok(history(&self.read("migrations.applied").await?))
+        let applied = self.read("migrations.applied").await?;
+        Ok(history(self.known(), &applied))
     }
 
     /// Returns the migrations that the database lacks, by version.
@@ -32,7 +33,8 @@ impl<'s> Migrations<'s> {
     /// # Errors
     /// As [`applied`](Self::applied).
     pub async fn pending(&self) -> Result<Vec<PendingMigration>, StateStoreError> {
-        Ok(pending(&self.read("migrations.pending").await?))
+        let applied = self.read("migrations.pending").await?;
+        Ok(pending(self.known(), &applied))
     }
 
     /// Returns what [`revert`](Self::revert) would take. Nothing is changed.
@@ -49,6 +51,14 @@ impl<'s> Migrations<'s> {
     /// `MigrationError` where no migration is applied.
     pub async fn revert(&self) -> Result<Revert, StateStoreError> {
         self.undo("migrations.revert", true).await
+    }
+
+    fn known(&self) -> &'static [Known] {
+        match &self.core.backend {
+            Backend::Sqlite(_) => migrations::KNOWN,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(_) => migrations::postgres::KNOWN,
+        }
     }
 
     async fn read(

@@ -1,26 +1,21 @@
 //! The rows that one write changes, so that writes of several take them in one order.
 
-#[cfg(feature = "postgres")]
 use std::collections::BTreeSet;
 
-#[cfg(feature = "postgres")]
 use uuid::Uuid;
 
 /// How many different locks there are. The server has room for some thousands at once; rows that share one only wait for each
 /// other more often.
-#[cfg(feature = "postgres")]
 const LOCKS: u16 = 512;
 
 /// Locks by the names of rows, in their order. Where writes of several rows took the rows' own locks one after the other, as they come
 /// to them, two could wait for each other.
 #[derive(Debug, Default)]
 pub(crate) struct RowLocks {
-    #[cfg(feature = "postgres")]
     keys: BTreeSet<u16>,
 }
 
 impl RowLocks {
-    #[cfg(feature = "postgres")]
     pub(crate) fn add(&mut self, prefix: &str, aggregate: &'static str, key: &str) {
         let name = format!("{aggregate}\0{prefix}\0{key}");
         // Every program has to come to the same number.
@@ -30,7 +25,6 @@ impl RowLocks {
             .insert(u16::from_be_bytes([first, second]) % LOCKS);
     }
 
-    #[cfg(feature = "postgres")]
     pub(crate) fn extend(&mut self, other: Self) {
         self.keys.extend(other.keys);
     }
@@ -43,7 +37,4 @@ impl RowLocks {
         }
         self.keys.into_iter().map(i64::from).collect()
     }
-
-    #[cfg(not(feature = "postgres"))]
-    pub(crate) fn extend(&mut self, _: Self) {}
 }

@@ -32,6 +32,21 @@ async fn a_nul_character_is_refused_where_it_cannot_be_kept_and_kept_in_a_state(
 }
 
 #[tokio::test]
+async fn a_text_with_an_escaped_nul_character_is_kept_and_found() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    let content = r#"{"a":"left\u0000right","b":"\"x\\u0000y\""}"#;
+    let saved = event(content);
+    store.save_event(&saved).await.unwrap();
+    for word in ["left", "right", "y"] {
+        let found = store.search_events(word).await.unwrap();
+        assert_eq!(found.len(), 1, "{word}");
+        assert_eq!(found[0].content, content);
+    }
+}
+
+#[tokio::test]
 async fn a_compressed_state_comes_back() {
     let options = StoreOptions::default()
         .compression(true)

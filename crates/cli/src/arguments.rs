@@ -1,16 +1,17 @@
 //! What the program understands, and what its help says.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use descartes_state::{Cursor, Limits, Revision, SessionStatus, TaskStatus};
 
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
+use crate::place::Place;
 
 /// The settings that may come from the environment.
 pub(crate) const DATABASE: &str = "DESCARTES_STATE_DB";
@@ -25,8 +26,8 @@ Exit codes:
   2    wrong usage, or a value that can never be right
   3    conflict: what is stored isn't what was expected, is deleted, or is in
        a state that forbids it
-  4    no store there: the file is missing, not initialized, of a newer
-       version of this program, or another program's
+  4    no store there: file or database is missing, not initialized, of a
+       newer version of this program, or another program's
   5    the store is busy: try again
 
   `run` has the command's own code instead, and of its own:
@@ -54,7 +55,8 @@ line's number.
   - A line above --line-limit becomes several events: `part` counts them,
     the last has `parts`.
   - In a line that isn't UTF-8 each wrong byte reads as U+FFFD, and
-    `raw_hex` holds all bytes; above 256 KiB it becomes several events.
+    `raw_hex` holds all bytes; above 256 KiB it becomes several events. On
+    PostgreSQL a NUL byte is such a one.
   - `unterminated` marks a last line without a newline.
 
 With --jsonl a line of either stream that is a JSON object makes the event itself:
@@ -106,15 +108,18 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every verb")]
 pub(crate) struct Common {
-    /// The database file
+    /// The database file, or a postgres:// URL; what is missing of one (PGPASSWORD, ~/.pgpass) is found as by psql
     #[arg(
         long,
         global = true,
-        value_name = "FILE",
+        value_name = "FILE|URL",
         env = DATABASE,
-        default_value = "data/agent_state.db"
+        // A URL may hold a password.
+        hide_env_values = true,
+        default_value = "data/agent_state.db",
+        value_parser = PathBufValueParser::new().map(Place::new)
     )]
-    pub(crate) db: PathBuf,
+    pub(crate) db: Place,
     /// See and write only what is under this prefix
     #[arg(
         long,
@@ -140,7 +145,7 @@ pub(crate) struct Common {
     /// Show long texts whole
     #[arg(long, global = true)]
     pub(crate) full: bool,
-    /// How long to wait for another process that writes
+    /// How long to wait for another process that writes, or for a server that is away
     #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) timeout: Duration,
 }

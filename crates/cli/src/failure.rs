@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
 
 use descartes_state::error::ErrorKind;
 use descartes_state::{RunnerError, StateStoreError, serde_json};
 use descartes_state_recorder::run::RecordError;
+
+use crate::place::Place;
 
 /// The kind of a failure: the word of `--json`, and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,16 +83,18 @@ impl Failure {
         Self::new(Kind::NotFound, format!("{what} {id:?} does not exist"))
     }
 
-    /// Says where a store would be made, if the reason is that there is none.
-    pub(crate) fn opening(error: StateStoreError, path: &Path) -> Self {
-        if error.kind() == ErrorKind::Missing {
-            let message = format!(
-                "there is no store at {}: `descartes-state run` or `migrate run` makes one, --db names another",
-                path.display()
-            );
-            return Self::new(Kind::NoStore, message);
+    /// Says where a store would be made, if the reason is that there is no such file.
+    pub(crate) fn opening(error: StateStoreError, place: &Place) -> Self {
+        match place.file() {
+            Some(file) if error.kind() == ErrorKind::Missing => Self::new(
+                Kind::NoStore,
+                format!(
+                    "there is no store at {}: `descartes-state run` or `migrate run` makes one, --db names another",
+                    file.display()
+                ),
+            ),
+            _ => error.into(),
         }
-        error.into()
     }
 
     /// Names the variable that a setting came from, where it is in the environment.

@@ -4,6 +4,7 @@
 mod arguments;
 mod failure;
 mod output;
+mod place;
 mod text;
 mod verbs;
 

@@ -2,7 +2,8 @@
 //!
 //! Process numbers prove nothing by themselves: they are given again, and two containers may have the same, as they may
 //! have host name and boot. So each run holds a lock on a file of its own in a directory beside the database; everybody on
-//! one kernel sees it. The row of the session keeps who it was, for people, and as evidence where there is no such file.
+//! one kernel sees it. The row of the session keeps who it was, for people, and as evidence where there is no such file, as on a
+//! server.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -17,24 +18,23 @@ pub(crate) const RECORDER: &str = "recorder";
 /// A run's proof of life, while it is held.
 #[derive(Debug)]
 pub(crate) struct ProofOfLife {
-    /// Locked; `None` where the directory can't be written.
-    file: Option<File>,
-    path: PathBuf,
+    /// Locked; `None` where there is no database file, or the directory can't be written.
+    file: Option<(File, PathBuf)>,
 }
 
 impl ProofOfLife {
-    /// Begins to prove that the run with this session lives.
-    pub(crate) fn begin(database: &Path, session_id: &str) -> Self {
-        let path = lock_path(database, session_id);
-        let file = locked(&path).ok();
-        Self { file, path }
+    /// Begins to prove that the run with this session lives, beside the database file.
+    pub(crate) fn begin(database: Option<&Path>, session_id: &str) -> Self {
+        let path = database.map(|database| lock_path(database, session_id));
+        let file = path.and_then(|path| Some((locked(&path).ok()?, path)));
+        Self { file }
     }
 
     /// Takes the proof away, once the end is written.
     pub(crate) fn end(self) {
-        if self.file.is_some() {
+        if let Some((_locked, path)) = &self.file {
             // While it is locked still: who comes now finds no file, or one that is nobody's. What is left harms nobody.
-            let _removed = fs::remove_file(&self.path);
+            let _removed = fs::remove_file(path);
         }
     }
 }
@@ -114,8 +114,12 @@ pub enum Liveness {
 }
 
 /// Returns whether the run with this session lives, by its lock, or by what the session's metadata says of its process.
-pub(crate) fn judge(database: &Path, session_id: &str, metadata: Option<&Value>) -> Liveness {
-    match try_lock(&lock_path(database, session_id)) {
+pub(crate) fn judge(
+    database: Option<&Path>,
+    session_id: &str,
+    metadata: Option<&Value>,
+) -> Liveness {
+    match database.and_then(|database| try_lock(&lock_path(database, session_id))) {
         Some(true) => return Liveness::Dead("nobody holds the lock of its process".to_owned()),
         Some(false) => return Liveness::Alive,
         None => {}
@@ -155,9 +159,11 @@ fn try_lock(path: &Path) -> Option<bool> {
 }
 
 /// Takes the file of a dead run away.
-pub(crate) fn forget(database: &Path, session_id: &str) {
-    // What is left harms nobody.
-    let _removed = fs::remove_file(lock_path(database, session_id));
+pub(crate) fn forget(database: Option<&Path>, session_id: &str) {
+    if let Some(database) = database {
+        // What is left harms nobody.
+        let _removed = fs::remove_file(lock_path(database, session_id));
+    }
 }
 
 #[cfg(test)]
@@ -168,34 +174,36 @@ mod tests {
     #[test]
     fn a_run_lives_as_long_as_its_lock_is_held() {
         let directory = tempfile::tempdir().unwrap();
-        let database = directory.path().join("state.db");
-        let proof = ProofOfLife::begin(&database, "s");
-        assert!(proof.file.is_some());
+        let file = directory.path().join("state.db");
+        let database = Some(file.as_path());
+        let proof = ProofOfLife::begin(database, "s");
+        let (locked, path) = proof.file.unwrap();
         let gone = json!({ RECORDER: { "machine": super::machine(), "boot": "another" } });
-        assert_eq!(judge(&database, "s", Some(&gone)), Liveness::Alive);
-        let path = proof.path.clone();
+        assert_eq!(judge(database, "s", Some(&gone)), Liveness::Alive);
         // As the system does it at any death.
-        drop(proof.file);
-        assert!(matches!(judge(&database, "s", None), Liveness::Dead(_)));
-        super::forget(&database, "s");
+        drop(locked);
+        assert!(matches!(judge(database, "s", None), Liveness::Dead(_)));
+        super::forget(database, "s");
         assert!(!path.exists());
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn without_a_lock_the_evidence_of_the_same_kernel_decides_and_no_other() {
-        let database = std::path::Path::new("/nowhere/state.db");
-        let with = |key: &str, value| {
-            let mut own = evidence();
-            own[key] = value;
-            judge(database, "s", Some(&json!({ RECORDER: own })))
-        };
-        assert_eq!(with("x", json!(null)), Liveness::Alive);
-        assert!(matches!(with("started", json!(1)), Liveness::Dead(_)));
-        assert!(matches!(with("boot", json!("another")), Liveness::Dead(_)));
-        assert_eq!(with("machine", json!("another")), Liveness::Silent);
-        assert_eq!(with("pid_namespace", json!("another")), Liveness::Silent);
-        assert_eq!(judge(database, "s", Some(&json!({}))), Liveness::Silent);
-        assert_eq!(judge(database, "s", None), Liveness::Silent);
+        let nowhere = std::path::Path::new("/nowhere/state.db");
+        for database in [Some(nowhere), None] {
+            let with = |key: &str, value| {
+                let mut own = evidence();
+                own[key] = value;
+                judge(database, "s", Some(&json!({ RECORDER: own })))
+            };
+            assert_eq!(with("x", json!(null)), Liveness::Alive);
+            assert!(matches!(with("started", json!(1)), Liveness::Dead(_)));
+            assert!(matches!(with("boot", json!("another")), Liveness::Dead(_)));
+            assert_eq!(with("machine", json!("another")), Liveness::Silent);
+            assert_eq!(with("pid_namespace", json!("another")), Liveness::Silent);
+            assert_eq!(judge(database, "s", Some(&json!({}))), Liveness::Silent);
+            assert_eq!(judge(database, "s", None), Liveness::Silent);
+        }
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn parse(line: &str, limits: &Limits) -> Result<Option<Structured>, S
     let id = text_of(&mut fields, "id", limits)?;
     Ok(Some(Structured {
         event_type: text_of(&mut fields, "event_type", limits)?,
-        content: body_of(&mut fields, "content", limits.max_content_bytes())?,
+        content: content_of(&mut fields, limits)?,
         actor_type,
         actor_id: text_of(&mut fields, "actor_id", limits)?.or(role),
         agent: text_of(&mut fields, "agent", limits)?,
@@ -168,6 +168,17 @@ fn text_of(fields: &mut Fields<'_>, key: &str, limits: &Limits) -> Result<Option
         Err(format!("{key} has more than {longest} bytes"))
     } else {
         Ok(Some(text))
+    }
+}
+
+/// Takes the content, as far as the store can keep it.
+fn content_of(fields: &mut Fields<'_>, limits: &Limits) -> Result<Option<String>, String> {
+    let content = body_of(fields, "content", limits.max_content_bytes())?;
+    match content {
+        Some(content) if !limits.keeps_nul() && content.contains('\0') => {
+            Err("content holds a NUL character".to_owned())
+        }
+        content => Ok(content),
     }
 }
 

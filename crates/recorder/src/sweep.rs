@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use descartes_state::serde_json::{Value, json};
 use descartes_state::{
-    ActorType, ChangeIf, Clock, Event, PageRequest, SessionFilter, SessionRecord, SessionStatus,
-    SqliteStateStore, StateStoreError, Step, SystemClock, Transaction, new_id,
+    ActorType, AnyStateStore, ChangeIf, Clock, Event, PageRequest, SessionFilter, SessionRecord,
+    SessionStatus, StateStoreError, Step, SystemClock, Transaction, new_id,
 };
 
 pub use crate::liveness::Liveness;
@@ -29,16 +29,17 @@ const PAGE: u32 = 1000;
 /// Says which open sessions are a run's, and whether it lives.
 #[derive(Debug)]
 pub struct Judge {
-    database: PathBuf,
+    /// The database file, if there is one.
+    database: Option<PathBuf>,
     known: HashMap<String, Liveness>,
 }
 
 impl Judge {
-    /// Judges runs that record into the database at this path, as the store has it.
+    /// Judges runs that record into this store.
     #[must_use]
-    pub fn new(database: &Path) -> Self {
+    pub fn new(store: &AnyStateStore) -> Self {
         Self {
-            database: database.to_owned(),
+            database: store.path().map(Path::to_owned),
             known: HashMap::new(),
         }
     }
@@ -50,7 +51,7 @@ impl Judge {
     /// The store's.
     pub async fn judge(
         &mut self,
-        store: &SqliteStateStore,
+        store: &AnyStateStore,
         session: &SessionRecord,
     ) -> Result<Option<Liveness>, StateStoreError> {
         if session.status.is_final() {
@@ -75,7 +76,7 @@ impl Judge {
 
     async fn of_run(
         &mut self,
-        store: &SqliteStateStore,
+        store: &AnyStateStore,
         run: &str,
     ) -> Result<Liveness, StateStoreError> {
         if let Some(known) = self.known.get(run) {
@@ -86,7 +87,7 @@ impl Judge {
             Some(own) if own.status.is_final() => Liveness::Dead(format!("its run {run} is over")),
             own => {
                 let metadata = own.and_then(|own| own.metadata);
-                liveness::judge(&self.database, run, metadata.as_ref())
+                liveness::judge(self.database.as_deref(), run, metadata.as_ref())
             }
         };
         self.known.insert(run.to_owned(), liveness.clone());
@@ -100,11 +101,11 @@ impl Judge {
 /// # Errors
 /// The store's.
 pub async fn sweep(
-    store: &SqliteStateStore,
+    store: &AnyStateStore,
     silent_for: Option<Duration>,
 ) -> Result<Swept, StateStoreError> {
     let mut swept = Swept::default();
-    let mut judge = Judge::new(store.path());
+    let mut judge = Judge::new(store);
     let filter = SessionFilter::default().status(SessionStatus::Active);
     let mut page = PageRequest::new(PAGE);
     loop {

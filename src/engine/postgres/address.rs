@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use diesel::ConnectionError;
 use percent_encoding::percent_decode_str;
 
 use crate::error::StateStoreError;
@@ -73,6 +74,10 @@ impl Address {
                 "it has a % that no two digits follow: write %25".into(),
             ));
         }
+        // libpq would show the value.
+        if rest.contains("%00") {
+            return Err(refuse("it holds a NUL character, as %00".into()));
+        }
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (mut schema, mut kept, mut shown) = (None, Vec::new(), Vec::new());
         let mut defaults = Vec::new();
@@ -118,6 +123,15 @@ impl Address {
             schema,
             shown: join(&shown_place, &shown),
         })
+    }
+
+    /// Returns what is wrong with the URL, where libpq couldn't read it; `None` where that isn't why it failed.
+    pub(super) fn refusal(&self, error: &ConnectionError) -> Option<StateStoreError> {
+        let text = error.to_string();
+        let is_about_url = text.starts_with("invalid ") || text.contains(" URI");
+        // It shows the whole URL behind some reasons.
+        let reason = text.replace(&self.url, &self.shown);
+        is_about_url.then(|| StateStoreError::invalid("database URL", reason.trim_end()))
     }
 
     pub(super) fn url(&self) -> &str {
@@ -197,6 +211,7 @@ mod tests {
             "postgres://ada:p?s3c@host/db",
             "postgres://ada:p/s3c@host/db",
             "postgres://ada:50%s3c@host/db",
+            "postgres://ada:s3c%00@host/db",
         ] {
             let refused = Address::parse(url).unwrap_err().to_string();
             assert!(!refused.contains("s3c"), "{refused}");

@@ -175,7 +175,8 @@ impl Slot {
             Some(object) => object,
             None => {
                 self.is_new = true;
-                self.connections.pool.get().await.map_err(unreachable)?
+                let opened = self.connections.pool.get().await;
+                opened.map_err(|error| unreachable(error, &self.connections.address))?
             }
         });
         Ok(())
@@ -203,10 +204,10 @@ impl Slot {
     }
 }
 
-fn unreachable(error: deadpool_diesel::PoolError) -> StateStoreError {
+fn unreachable(error: deadpool_diesel::PoolError, address: &Address) -> StateStoreError {
     match error {
         deadpool_diesel::PoolError::Backend(deadpool_diesel::Error::Connection(error)) => {
-            error.into()
+            address.refusal(&error).unwrap_or_else(|| error.into())
         }
         deadpool_diesel::PoolError::Closed => StateStoreError::Closed,
         other => StateStoreError::DatabaseError(DatabaseError::new(

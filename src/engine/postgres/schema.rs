@@ -96,7 +96,7 @@ pub(super) fn revert_last(
     let result = in_one_transaction(connection, "revert", |connection| {
         connection.batch_execute(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))?;
         let applied = inspect(connection)?;
-        let last = known::history(&applied).pop();
+        let last = known::history(migrations::KNOWN, &applied).pop();
         let last = last.ok_or_else(|| failed("revert", "no migration is applied"))?;
         let before = row_counts(connection)?;
         migrations::revert(connection, last.version).map_err(|source| failed("revert", source))?;

@@ -42,7 +42,7 @@ pub(super) async fn sessions(
         filter = filter.status(status);
     }
     let page = view.store.sessions().list(&filter, &view.page).await?;
-    let mut judge = Judge::new(view.store.path());
+    let mut judge = Judge::new(view.store);
     let mut marks = HashMap::new();
     for session in &page.items {
         if let Some(liveness) = judge.judge(view.store, session).await? {

@@ -8,7 +8,7 @@ mod rows;
 mod run;
 mod snapshots;
 
-use descartes_state::{OpenMode, PageRequest, SqliteStateStore, StoreOptions, page::Order};
+use descartes_state::{AnyStateStore, OpenMode, PageRequest, StoreOptions, page::Order};
 
 use crate::Exit;
 use crate::arguments::{
@@ -41,7 +41,7 @@ pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<Ex
 
 /// What every verb but `run` works with.
 struct View<'a> {
-    store: &'a SqliteStateStore,
+    store: &'a AnyStateStore,
     page: PageRequest,
     is_first: bool,
     output: Output,
@@ -92,14 +92,19 @@ async fn show(verb: &Verb, view: &View<'_>) -> Result<(), Failure> {
 }
 
 /// Opens the store that the arguments name, under their prefix.
-pub(crate) async fn open(common: &Common, mode: OpenMode) -> Result<SqliteStateStore, Failure> {
+pub(crate) async fn open(common: &Common, mode: OpenMode) -> Result<AnyStateStore, Failure> {
     open_with(common, options(common, mode)).await
 }
 
 fn options(common: &Common, mode: OpenMode) -> StoreOptions {
-    StoreOptions::default()
+    let options = StoreOptions::default()
         .mode(mode)
-        .busy_timeout(common.timeout)
+        .busy_timeout(common.timeout);
+    match common.db.file() {
+        Some(_) => options,
+        // For so long a call waits for a server that is away.
+        None => options.acquire_timeout(common.timeout),
+    }
 }
 
 /// Returns whether a verb only reads: such a one opens a store wherever it lies.
@@ -117,8 +122,8 @@ fn is_reading(verb: &Verb) -> bool {
     )
 }
 
-async fn open_with(common: &Common, options: StoreOptions) -> Result<SqliteStateStore, Failure> {
-    let store = SqliteStateStore::open(&common.db, options)
+async fn open_with(common: &Common, options: StoreOptions) -> Result<AnyStateStore, Failure> {
+    let store = AnyStateStore::open(&common.db, options)
         .await
         .map_err(|error| {
             Failure::opening(error, &common.db).named(arguments::DATABASE, &common.db)

@@ -25,9 +25,9 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let options = options(wanted, common.timeout)?;
     let mut signals = Signals::listen()?;
-    let run = tokio::select! {
+    let (run, place) = tokio::select! {
         biased;
-        run = begin(common, options) => run.map_err(Failure::of_recording)?,
+        begun = begin(common, options) => begun.map_err(Failure::of_recording)?,
         caught = until_asked_to_end(&mut signals) => {
             let message = format!("{} before the command was started", caught.name);
             output.complain(&Failure::new(Kind::Other, message));
@@ -42,7 +42,7 @@ pub(super) async fn run(
     let notify = Arc::new(move |notice: &Notice| tell(told, notice));
     match run.record(signals, notify).await {
         Ok(report) => {
-            show(&report, output, &common.db, wanted.pty);
+            show(&report, output, &place, wanted.pty);
             let mut exit = Exit::from(Kind::Recording.code());
             if report.is_complete() {
                 exit = report.code().into();
@@ -72,8 +72,8 @@ async fn until_asked_to_end(signals: &mut Signals) -> Caught {
     }
 }
 
-/// Opens the store, and makes the agent and its session.
-async fn begin(common: &Common, options: RunOptions) -> Result<Run, Failure> {
+/// Opens the store, and makes the agent and its session; also returns what to show of the store's place.
+async fn begin(common: &Common, options: RunOptions) -> Result<(Run, String), Failure> {
     // While the command runs, a store that is locked is to be heard of soon: what waits is tried again.
     let patient = Common {
         timeout: common.timeout.min(Duration::from_secs(1)),
@@ -92,7 +92,7 @@ async fn begin(common: &Common, options: RunOptions) -> Result<Run, Failure> {
         };
         match begun {
             Err(error) if error.is_retryable() && Instant::now() < deadline => {}
-            result => return Ok(result?),
+            result => return Ok((result?, common.db.shown(&store))),
         }
     }
 }
@@ -137,7 +137,7 @@ fn tell(output: Output, notice: &Notice) {
     }
 }
 
-fn show(report: &Report, output: Output, database: &Path, is_one_stream: bool) {
+fn show(report: &Report, output: Output, place: &str, is_one_stream: bool) {
     let Report { stdout, stderr, .. } = report;
     if !stderr.ends_with_line || is_one_stream && !stdout.ends_with_line {
         output.begin_line();
@@ -167,7 +167,7 @@ fn show(report: &Report, output: Output, database: &Path, is_one_stream: bool) {
             "stdout_trouble": stdout.trouble,
             "stderr_trouble": stderr.trouble,
             "seconds": report.took.as_secs_f64(),
-            "database": database.to_string_lossy(),
+            "database": place,
         }}));
     }
     let named = match report.named_sessions {

@@ -14,6 +14,7 @@ mod interrupt;
 mod jsonl;
 mod lingering;
 mod migrating;
+mod postgres;
 mod reading;
 mod recording;
 mod repeated;

@@ -10,13 +10,17 @@ use std::time::{Duration, Instant};
 
 use descartes_state::serde_json::{self, Value};
 use descartes_state::{SqliteStateStore, StoreOptions};
+use descartes_state_testing::PostgresSchema;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A directory that goes with the test; the program runs in it.
-pub(crate) struct Place(tempfile::TempDir);
+/// A directory that goes with the test; the program runs in it, on a file there or on a server.
+pub(crate) struct Place {
+    directory: tempfile::TempDir,
+    schema: Option<PostgresSchema>,
+}
 
 /// How a program ended.
 #[derive(Debug)]
@@ -52,16 +56,37 @@ impl Done {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self::of(tempfile::tempdir().unwrap())
+    }
+
+    fn of(directory: tempfile::TempDir) -> Self {
+        Self {
+            directory,
+            schema: None,
+        }
+    }
+
+    /// With a schema of its own on the server; `None` where there is no server.
+    pub(crate) fn on_a_server() -> Option<Self> {
+        let schema = PostgresSchema::new()?;
+        Some(Self {
+            schema: Some(schema),
+            ..Self::new()
+        })
+    }
+
+    /// The schema on the server.
+    pub(crate) fn schema(&self) -> &PostgresSchema {
+        self.schema.as_ref().unwrap()
     }
 
     /// In this directory.
     pub(crate) fn below(directory: &Path) -> Self {
-        Self(tempfile::tempdir_in(directory).unwrap())
+        Self::of(tempfile::tempdir_in(directory).unwrap())
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 
     /// Where the program keeps its store unless told otherwise.
@@ -87,6 +112,9 @@ impl Place {
             "CLICOLOR_FORCE",
         ] {
             command.env_remove(name);
+        }
+        if let Some(schema) = &self.schema {
+            command.env("DESCARTES_STATE_DB", schema.url());
         }
     }
 

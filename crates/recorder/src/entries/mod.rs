@@ -161,11 +161,14 @@ impl EntryReader {
             Uuid::new_v5(&NAMED_EVENTS, &name)
         });
         entries.named.extend(id.map(Named::by_content));
-        let text = match String::from_utf8(line.bytes) {
+        let text = match self.text(line.bytes) {
             Ok(text) => text,
-            Err(error) => {
-                metadata.push_hexadecimal("raw_hex", error.as_bytes());
-                let content = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            Err(bytes) => {
+                metadata.push_hexadecimal("raw_hex", &bytes);
+                let mut content = String::from_utf8_lossy(&bytes).into_owned();
+                if !self.limits.keeps_nul() {
+                    content = content.replace('\0', "\u{fffd}");
+                }
                 let row = self.plain(id, stream, content, metadata, read_at);
                 return entries.events.push(row);
             }
@@ -196,6 +199,14 @@ impl EntryReader {
         };
         let row = self.plain(id, stream, frame.unwrap_or(text), metadata, read_at);
         entries.events.push(row);
+    }
+
+    /// Returns the bytes as a text that the store can keep; as they are where they are none.
+    fn text(&self, bytes: Vec<u8>) -> Result<String, Vec<u8>> {
+        if !self.limits.keeps_nul() && bytes.contains(&0) {
+            return Err(bytes);
+        }
+        String::from_utf8(bytes).map_err(std::string::FromUtf8Error::into_bytes)
     }
 
     /// Returns the id of an event whose sender has named it. Repeats within one input are events of their own; the same

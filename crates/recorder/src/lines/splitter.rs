@@ -16,6 +16,7 @@ pub struct Splitter {
     stream: Stream,
     limit: usize,
     raw_limit: usize,
+    is_nul_raw: bool,
     pub(super) buffer: Vec<u8>,
     /// Lines that are whole.
     lines: u64,
@@ -36,6 +37,7 @@ impl Splitter {
             stream,
             limit,
             raw_limit: limit,
+            is_nul_raw: false,
             buffer: Vec::new(),
             lines: 0,
             parts: 0,
@@ -59,6 +61,23 @@ impl Splitter {
     pub fn raw_limit(mut self, bytes: usize) -> Self {
         self.raw_limit = bytes;
         self
+    }
+
+    /// Sets whether a line with a NUL byte is as good as one that isn't UTF-8 (no).
+    #[must_use]
+    pub fn raw_nul(mut self, is_raw: bool) -> Self {
+        self.is_nul_raw = is_raw;
+        self
+    }
+
+    /// Returns how many bytes a part of these may have, which are text or not.
+    fn most_of(&self, bytes: &[u8], is_text: bool) -> usize {
+        let is_raw = !is_text || self.is_nul_raw && bytes.contains(&0);
+        if is_raw {
+            self.raw_limit.max(1)
+        } else {
+            bytes.len()
+        }
     }
 
     /// Returns how many lines, and pieces of screens, came.
@@ -186,14 +205,15 @@ impl Splitter {
     /// character waits for its end, once.
     pub fn unshown(&mut self, read_at: i64) -> Vec<Line> {
         let pending = self.buffer.get(self.shown..).unwrap_or_default();
-        let (length, most) = match std::str::from_utf8(pending) {
-            Ok(_) => (pending.len(), pending.len()),
+        let (length, is_text) = match std::str::from_utf8(pending) {
+            Ok(_) => (pending.len(), true),
             Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
-                (error.valid_up_to(), error.valid_up_to())
+                (error.valid_up_to(), true)
             }
-            Err(_) => (pending.len(), self.raw_limit.max(1)),
+            Err(_) => (pending.len(), false),
         };
         let mut rest = pending.get(..length).unwrap_or_default();
+        let most = self.most_of(rest, is_text);
         let mut lines = Vec::new();
         while !rest.is_empty() {
             let (bytes, after) = rest.split_at(boundary(rest, most));
@@ -241,10 +261,7 @@ impl Splitter {
         }
         // The beginning of a character that is cut off may have been shown.
         self.shown = self.shown.saturating_sub(bytes.len());
-        let most = match std::str::from_utf8(&bytes) {
-            Ok(_) => bytes.len(),
-            Err(_) => self.raw_limit.max(1),
-        };
+        let most = self.most_of(&bytes, std::str::from_utf8(&bytes).is_ok());
         if bytes.len() <= most {
             self.push(bytes, is_end, is_terminated, read_at, out);
         } else {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use descartes_state::error::ErrorKind;
 use descartes_state::serde_json::json;
 use descartes_state::uuid::Uuid;
-use descartes_state::{Limits, SqliteStateStore, StateStoreError, new_id};
+use descartes_state::{AnyStateStore, Limits, StateStoreError, new_id};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -57,7 +57,7 @@ pub(super) struct Patience {
 
 /// Writes the life of one run.
 pub(super) struct Recorder {
-    store: SqliteStateStore,
+    store: AnyStateStore,
     notify: Notify,
     life: Life,
     reader: EntryReader,
@@ -78,7 +78,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new(
-        store: SqliteStateStore,
+        store: AnyStateStore,
         notify: Notify,
         life: Life,
         reader: EntryReader,

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use descartes_state::runner::Reach;
-use descartes_state::{Limits, LocalProcessRunner, RunnerOptions, SqliteStateStore, new_id};
+use descartes_state::{AnyStateStore, Limits, LocalProcessRunner, RunnerOptions, new_id};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
@@ -189,7 +189,7 @@ impl RunOptions {
 /// A run whose agent and session are made; nothing is started yet.
 #[derive(Debug)]
 pub struct Run {
-    store: SqliteStateStore,
+    store: AnyStateStore,
     options: RunOptions,
     life: Life,
     proof: ProofOfLife,
@@ -202,9 +202,10 @@ impl Run {
     /// # Errors
     /// The store's.
     pub async fn begin(
-        store: SqliteStateStore,
+        store: impl Into<AnyStateStore>,
         options: RunOptions,
     ) -> Result<Self, descartes_state::StateStoreError> {
+        let store = store.into();
         let words = options.command.iter();
         let reach = reach(&options);
         let life = Life {
@@ -364,6 +365,7 @@ async fn follow(
         // As hexadecimal digits, with what stands beside them, such bytes must fit into an event's metadata.
         Splitter::new(stream, limit)
             .raw_limit(recorder.limits().max_metadata_bytes() / 4)
+            .raw_nul(!recorder.limits().keeps_nul())
             // Each byte is passed on by its line, or may be an object's.
             .keep_frames(options.is_strict || options.is_jsonl)
     };

@@ -74,11 +74,8 @@ impl Queue {
 
     pub(super) async fn put(&self, line: Line, onward: Option<Onward>) {
         // What isn't text is kept as text and as digits too; what is passed on later, as a copy.
-        let copies = if std::str::from_utf8(&line.bytes).is_ok() {
-            1
-        } else {
-            RAW_COPIES
-        } + usize::from(onward.is_some());
+        let is_text = std::str::from_utf8(&line.bytes).is_ok_and(|text| !text.contains('\0'));
+        let copies = if is_text { 1 } else { RAW_COPIES } + usize::from(onward.is_some());
         let bytes = copies * line.bytes.len() + EVENT_BYTES;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let bytes = bytes.min(WAITING_BYTES);

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use descartes_state::{SqliteStateStore, StateStoreError};
+use descartes_state::{AnyStateStore, StateStoreError};
 
 use super::backlog::Batch;
 use super::life::{Life, Started};
@@ -20,7 +20,7 @@ pub(super) type Written = (Job, Result<Refused, StateStoreError>);
 pub(super) type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
 
 /// Writes it; rows that can never be written are refused, and the others of their batch are kept.
-pub(super) async fn write(store: SqliteStateStore, life: Life, job: Job) -> Written {
+pub(super) async fn write(store: AnyStateStore, life: Life, job: Job) -> Written {
     let result = match &job {
         Job::Started(started) => {
             let started = started.clone();
