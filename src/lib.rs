@@ -67,9 +67,10 @@ pub use state_store::StateStore;
 #[cfg(feature = "postgres")]
 pub use store::PostgresStateStore;
 pub use store::{
-    AgentBatch, Agents, AnyStateStore, Batch, BatchResults, BatchTicket, EventBatch, Events,
-    Migrations, PrefixedBatch, SessionBatch, Sessions, SnapshotBatch, Snapshots, SqliteStateStore,
-    TaskBatch, Tasks, TransitionBatch, Transitions,
+    AgentBatch, Agents, AnyStateStore, Batch, BatchResults, BatchTicket, CopyOptions, CopyProgress,
+    CopyReport, EventBatch, Events, Migrations, PrefixedBatch, SessionBatch, Sessions,
+    SnapshotBatch, Snapshots, SqliteStateStore, TableCopy, TaskBatch, Tasks, TransitionBatch,
+    Transitions, copy_store,
 };
 
 pub use {chrono, deadpool_diesel, diesel, serde_json, uuid};

@@ -76,6 +76,8 @@ kinds! {
     Reentrant = "reentrant",
     /// The closure ended its transaction by itself.
     TransactionEscaped = "transaction_escaped",
+    /// The target of a copy holds something else.
+    NotACopy = "not_a_copy",
     /// The full-text index is missing or damaged.
     SearchIndexDamaged = "search_index_damaged",
     /// The file is no longer at its path.
@@ -142,6 +144,7 @@ impl ErrorKind {
             Error::Unsupported { .. } => Self::Unsupported,
             Error::Panicked { .. } => Self::Panicked,
             Error::Reentrant { .. } => Self::Reentrant,
+            Error::NotACopy { .. } => Self::NotACopy,
             Error::SearchIndexDamaged { .. } => Self::SearchIndexDamaged,
             Error::DatabaseMoved { .. } => Self::DatabaseMoved,
             Error::ForeignWal { .. } => Self::ForeignWal,

@@ -255,6 +255,16 @@ pub enum StateStoreError {
         /// How it failed.
         cause: Box<StateStoreError>,
     },
+    /// A copy's target holds something else than its source, and was left as it is; or somebody wrote to it during the copy.
+    #[error(
+        "the target holds something else than the source ({table}: {reason}): copy into a store that is empty"
+    )]
+    NotACopy {
+        /// The first table that differs.
+        table: &'static str,
+        /// What differs.
+        reason: String,
+    },
     /// The closure ended its transaction by raw SQL. What it committed itself stands; the connection was thrown away.
     #[error("the closure ended its transaction by raw SQL: the store alone commits and rolls back")]
     TransactionEscaped,
@@ -404,6 +414,18 @@ impl StateStoreError {
             },
             other => other,
         }
+    }
+
+    /// Returns whether a row of the same key was there.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        use diesel::result::{DatabaseErrorKind, Error};
+        let Self::DatabaseError(error) = self else {
+            return false;
+        };
+        matches!(
+            error.get_ref().downcast_ref::<Error>(),
+            Some(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+        )
     }
 
     /// Returns whether SQLite may have rolled the whole transaction back, not only the statement

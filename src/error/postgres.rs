@@ -120,9 +120,7 @@ impl StateStoreError {
             Self::DatabaseError(error) => match error.kind() {
                 DatabaseFailure::ConnectionLost => true,
                 // Somebody inserted the row that this was going to insert.
-                DatabaseFailure::Constraint => {
-                    error.get_ref().to_string().contains("duplicate key value")
-                }
+                DatabaseFailure::Constraint => self.is_duplicate(),
                 _ => false,
             },
             _ => false,

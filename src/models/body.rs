@@ -157,14 +157,13 @@ impl StoredBody {
         }
     }
 
-    /// Returns the state's text, and how it was stored.
-    pub(crate) fn state(
+    /// Returns the state as it was stored.
+    pub(super) fn encoded(
         self,
         codec: StoredInteger,
-        ceiling: usize,
         place: Place<'_>,
         columns: BodyColumns,
-    ) -> Result<(String, Codec), StateStoreError> {
+    ) -> Result<Encoded, StateStoreError> {
         let codec = Codec::from_number(codec.integer(place, columns.codec)?)
             .map_err(|reason| place.corrupt(columns.codec, reason))?;
         let corrupt = |reason: String| place.corrupt(columns.body, reason);
@@ -189,6 +188,20 @@ impl StoredBody {
                 codec.as_str()
             )));
         }
+        Ok(encoded)
+    }
+
+    /// Returns the state's text, and how it was stored.
+    pub(crate) fn state(
+        self,
+        codec: StoredInteger,
+        ceiling: usize,
+        place: Place<'_>,
+        columns: BodyColumns,
+    ) -> Result<(String, Codec), StateStoreError> {
+        let encoded = self.encoded(codec, place, columns)?;
+        let codec = encoded.codec();
+        let corrupt = |reason: String| place.corrupt(columns.body, reason);
         let text = encoded.decode(ceiling).map_err(|reason| match reason {
             Undecodable::Corrupt(reason) => corrupt(reason),
             Undecodable::TooLarge(size) => StateStoreError::TooLarge {

@@ -5,6 +5,7 @@
 
 mod agent;
 mod body;
+mod copies;
 mod enums;
 mod event;
 mod footprint;
@@ -20,6 +21,10 @@ mod transition;
 pub use agent::{AgentFilter, AgentRecord, AgentState};
 pub(crate) use agent::{AgentRow, AgentStateByKeyRow, AgentStateRow, NewAgent};
 pub(crate) use body::Body;
+pub(crate) use copies::{
+    CopiedAgent, CopiedEvent, CopiedFloor, CopiedKey, CopiedRow, CopiedRows, CopiedSession,
+    CopiedSnapshot, CopiedTable, CopiedTask, CopiedTransition,
+};
 pub use enums::{ActorType, SessionStatus, TaskStatus};
 pub use event::{AppendOptions, Event, EventFilter, EventRecord};
 pub(crate) use event::{EventRow, GuideEventRow, NewEvent};

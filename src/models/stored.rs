@@ -82,7 +82,7 @@ pub(crate) trait StoredRow {
 }
 
 /// The key in the error where the one that is stored is none.
-const UNREADABLE: &str = "<unreadable>";
+pub(super) const UNREADABLE: &str = "<unreadable>";
 
 /// Why a value isn't what its column holds. It becomes text where there is an error: nothing is allocated for values that
 /// are as they should be, and there is nothing to drop.

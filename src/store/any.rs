@@ -95,6 +95,10 @@ impl AnyStateStore {
         self.core.place()
     }
 
+    pub(super) fn core(&self) -> &StoreCore {
+        &self.core
+    }
+
     #[allow(clippy::unused_self)] // As the store on SQLite, which has more than its core.
     fn on(&self, core: StoreCore) -> Self {
         Self { core }

@@ -158,25 +158,41 @@ impl StoreCore {
         T: Send + 'static,
         F: FnOnce(&mut ReadTransaction<'_>) -> Result<T, StateStoreError> + Send + 'static,
     {
+        self.in_snapshot("read", |backend| {
+            work(&mut ReadTransaction::new(backend.reborrow()))
+        })
+        .await
+    }
+
+    /// Runs work of any length that sees the data of one moment, on the blocking pool.
+    pub(super) async fn in_snapshot<T, F>(
+        &self,
+        operation: &'static str,
+        work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut repository::Backend<'_>) -> Result<T, StateStoreError> + Send + 'static,
+    {
         let scope = Arc::clone(self.scope()?);
         match &self.backend {
             Backend::Sqlite(handle) => {
                 handle
-                    .read_closure("read", move |connection, notes| {
-                        let backend = repository::Backend::sqlite(connection, &scope, notes);
-                        work(&mut ReadTransaction::new(backend))
+                    .read_closure(operation, move |connection, notes| {
+                        work(&mut repository::Backend::sqlite(connection, &scope, notes))
                     })
-                    .instrument(operation_span("read"))
+                    .instrument(operation_span(operation))
                     .await
             }
             #[cfg(feature = "postgres")]
             Backend::Postgres(handle) => {
                 handle
-                    .read_closure("read", move |connection, notes| {
-                        let backend = repository::Backend::postgres(connection, &scope, notes);
-                        work(&mut ReadTransaction::new(backend))
+                    .read_closure(operation, move |connection, notes| {
+                        work(&mut repository::Backend::postgres(
+                            connection, &scope, notes,
+                        ))
                     })
-                    .instrument(operation_span("read"))
+                    .instrument(operation_span(operation))
                     .await
             }
         }

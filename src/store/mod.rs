@@ -7,6 +7,7 @@ mod agents;
 mod any;
 mod batch;
 mod contract;
+mod copy;
 mod core;
 mod events;
 mod face;
@@ -28,6 +29,7 @@ pub use batch::{
     AgentBatch, Batch, BatchResults, BatchTicket, EventBatch, PrefixedBatch, SessionBatch,
     SnapshotBatch, TaskBatch, TransitionBatch,
 };
+pub use copy::{CopyOptions, CopyProgress, CopyReport, TableCopy, copy_store};
 pub(crate) use core::StoreCore;
 pub use events::Events;
 pub use migrations::Migrations;

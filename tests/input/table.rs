@@ -98,6 +98,10 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
             "connect",
             Nothing("its URLs have tests of their own: tests/postgres/server.rs"),
         ),
+        (
+            "copy_store",
+            Nothing("what it refuses has tests of its own: tests/copy/refused.rs"),
+        ),
         ("temporary", Nothing("it takes nothing")),
         (
             "temporary_with",

@@ -119,6 +119,10 @@ fn of_the_store() -> Vec<(&'static str, Method)> {
             "connect",
             Unscoped("it opens a store, which has no prefix yet"),
         ),
+        (
+            "copy_store",
+            Unscoped("it copies every prefix, or the one that is named: tests/copy/whole.rs"),
+        ),
         ("temporary", Unscoped("it makes a file of its own")),
         ("temporary_with", Unscoped("it makes a file of its own")),
         (

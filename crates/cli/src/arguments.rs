@@ -90,6 +90,10 @@ on the whole screen as events of the type screen, which no search finds.
 
 A run that is killed (kill -9) may have passed on lines that were not written yet. With --strict a line is passed on only once it is on disk, and what has come of a line that isn't over (a prompt) once it is kept as an event marked `interim`, after 50 ms of quiet or one second; with --jsonl what may become an object is passed on when it is whole. While the store is busy or full nothing is passed on, and the command waits; --buffer counts only after its end. A line that is lost is not passed on.";
 
+const COPY_HELP: &str = "\
+Revisions, numbers, times and ids stay as they are, and both stores are compared at the end. A copy that ended early goes on where \
+it was when it is started again. The source is read as it is at one moment; nobody else may write to the target. --db doesn't count here.";
+
 #[derive(Debug, Parser)]
 #[command(
     name = "descartes-state",
@@ -120,15 +124,9 @@ pub(crate) struct Common {
         value_parser = PathBufValueParser::new().map(Place::new)
     )]
     pub(crate) db: Place,
-    /// See and write only what is under this prefix
-    #[arg(
-        long,
-        global = true,
-        env = PREFIX,
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(crate) prefix: String,
+    /// See and write only what is under this prefix; `copy` without one copies every prefix
+    #[arg(long, global = true, env = PREFIX)]
+    pub(crate) prefix: Option<String>,
     /// Write JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -193,6 +191,22 @@ pub(crate) enum Verb {
     /// Show and change the schema of the database
     #[command(subcommand)]
     Migrate(MigrateVerb),
+    /// Copy a store into another one that is empty, from a file to a server or back
+    #[command(after_help = COPY_HELP)]
+    Copy(CopyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArguments {
+    /// The store to read: a file, or a postgres:// URL
+    #[arg(long, value_name = "FILE|URL", value_parser = PathBufValueParser::new().map(Place::new))]
+    pub(crate) from: Place,
+    /// The store to write, which is made where there is none
+    #[arg(long, value_name = "FILE|URL", value_parser = PathBufValueParser::new().map(Place::new))]
+    pub(crate) to: Place,
+    /// Where the target is a server, which can keep no NUL character in a text, put U+FFFD in its place
+    #[arg(long)]
+    pub(crate) replace_nul: bool,
 }
 
 #[derive(Debug, Args)]

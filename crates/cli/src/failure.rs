@@ -116,7 +116,7 @@ impl From<StateStoreError> for Failure {
         let kind = match error.kind() {
             ErrorKind::NotFound => Kind::NotFound,
             ErrorKind::InvalidInput | ErrorKind::TooLarge => Kind::Usage,
-            ErrorKind::Conflict | ErrorKind::Deleted => Kind::Conflict,
+            ErrorKind::Conflict | ErrorKind::Deleted | ErrorKind::NotACopy => Kind::Conflict,
             ErrorKind::InvalidState => Kind::InvalidState,
             ErrorKind::NotInitialized
             | ErrorKind::NewerDatabase

@@ -25,7 +25,9 @@ pub fn public_async_methods() -> Result<BTreeSet<String>, Box<dyn Error>> {
             path.clone()
         };
         let text = fs::read_to_string(file)?;
-        let of_stores = ["mod", "contract", "face", "any", "postgres", "sqlite"];
+        let of_stores = [
+            "mod", "contract", "face", "any", "postgres", "sqlite", "copy",
+        ];
         let handle = stem(&path).filter(|stem| !of_stores.contains(stem));
         for rest in text.split("pub async fn ").skip(1) {
             let name = rest.split(['(', '<']).next().unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use descartes_state::{
-    ChangeIf, Durability, Session, SqliteStateStore, StateStoreError, StoreOptions,
+    AnyStateStore, ChangeIf, Durability, Session, SqliteStateStore, StateStoreError, StoreOptions,
 };
 use tempfile::TempDir;
 
@@ -66,7 +66,8 @@ impl HeldWriter {
 }
 
 /// Puts rows into every table that keeps any, under two prefixes.
-pub async fn populate(store: &SqliteStateStore) {
+pub async fn populate<S: Clone + Into<AnyStateStore>>(store: &S) {
+    let store: AnyStateStore = store.clone().into();
     for prefix in ["", "tenant"] {
         let store = store.with_prefix(prefix);
         store.save_agent_state(&agent("agent")).await.unwrap();

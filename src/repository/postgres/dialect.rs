@@ -31,6 +31,20 @@ define_sql_function! {
 }
 
 define_sql_function! {
+    /// How many bytes a value has.
+    #[sql_name = "octet_length"]
+    fn byte_length(value: Nullable<Text>) -> Nullable<Integer>;
+}
+
+/// What [`byte_length`] returns.
+pub(super) type Length = i32;
+
+define_sql_function! {
+    /// Makes a sequence go on above a number, at once and whatever becomes of the transaction.
+    fn setval(sequence: Nullable<Oid>, number: BigInt) -> Nullable<BigInt>;
+}
+
+define_sql_function! {
     /// Which relation has this name, in the schema of the connection.
     fn to_regclass(name: Text) -> Nullable<Oid>;
 }
@@ -81,6 +95,37 @@ const NUMBERED: [(&str, &str); 5] = [
     ("sessions", "sessions_seq"),
 ];
 
+fn sequence_of(table: &str) -> Option<&'static str> {
+    let numbered = NUMBERED.iter().find(|(name, _)| *name == table);
+    numbered.map(|(_, sequence)| *sequence)
+}
+
+/// Returns the number that a table has given last; 0 for one that has given none, or gives none.
+pub(super) fn last_number(
+    connection: &mut Connection,
+    table: &'static str,
+) -> Result<i64, StateStoreError> {
+    let Some(sequence) = sequence_of(table) else {
+        return Ok(0);
+    };
+    let last: Option<i64> =
+        select(pg_sequence_last_value(to_regclass(sequence))).get_result(connection)?;
+    Ok(last.unwrap_or(0))
+}
+
+/// Makes a table give only numbers above this one.
+pub(super) fn raise_number(
+    connection: &mut Connection,
+    table: &'static str,
+    number: i64,
+) -> Result<(), StateStoreError> {
+    if let Some(sequence) = sequence_of(table) {
+        let _raised: Option<i64> =
+            select(setval(to_regclass(sequence), number)).get_result(connection)?;
+    }
+    Ok(())
+}
+
 /// Returns the bounds of a page that passes over no row. In rising order it stops below the numbers that others have drawn and
 /// not committed yet.
 pub(super) fn settled(
@@ -96,9 +141,9 @@ pub(super) fn settled(
     let until = match known {
         Some((_, number)) => Some(*number),
         None => {
-            let numbered = NUMBERED.iter().find(|(name, _)| *name == table);
-            numbered
-                .map(|(_, sequence)| settled_number(connection, sequence))
+            let sequence = sequence_of(table);
+            sequence
+                .map(|sequence| settled_number(connection, sequence))
                 .transpose()?
         }
     };

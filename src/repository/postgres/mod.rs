@@ -10,6 +10,8 @@ mod writes;
 mod agents;
 #[path = "../bodies/context.rs"]
 mod context;
+#[path = "../bodies/copies.rs"]
+mod copies;
 #[path = "../bodies/event_filter.rs"]
 mod event_filter;
 #[path = "../bodies/events.rs"]
@@ -35,6 +37,7 @@ mod transitions;
 
 pub(crate) use agents::AgentTable;
 pub(crate) use context::TableContext;
+pub(crate) use copies::CopyTables;
 pub(crate) use dialect::settled_numbers;
 pub(crate) use events::EventTable;
 pub(crate) use search::prepare_words_again;

@@ -14,7 +14,7 @@ use super::dialect::Connection;
 use super::limited::limited;
 use super::prepared::prepared;
 use crate::error::StateStoreError;
-use crate::models::NewEvent;
+use crate::models::{CopiedEvent, NewEvent};
 use crate::repository::sqlite::recent::terms_of;
 use crate::schema::postgres::events as stored;
 use crate::schema::postgres::sql_types::Tsvector;
@@ -89,6 +89,41 @@ pub(super) fn insert_event(
         .do_nothing()
         .returning(stored::seq);
     Ok(prepared!(insert).get_result(connection).optional()?)
+}
+
+/// Inserts events with their numbers.
+pub(super) fn insert_copied(
+    connection: &mut Connection,
+    rows: &[CopiedEvent],
+) -> Result<(), StateStoreError> {
+    let rows = rows
+        .iter()
+        .map(|row| {
+            let text = row.search_text.as_ref().unwrap_or(&row.content);
+            let words = prepare_words(&row.namespace, text)?;
+            Ok((
+                stored::seq.eq(row.seq),
+                stored::namespace.eq(&row.namespace),
+                stored::id.eq(&row.id),
+                stored::event_type.eq(&row.event_type),
+                stored::timestamp.eq(row.timestamp),
+                stored::session_id.eq(&row.session_id),
+                stored::actor_type.eq(&row.actor_type),
+                stored::actor_id.eq(&row.actor_id),
+                stored::content.eq(&row.content),
+                stored::metadata.eq(row.metadata.as_ref()),
+                stored::git_commit.eq(row.git_commit.as_ref()),
+                stored::created_at.eq(row.created_at),
+                stored::recorded_at.eq(row.recorded_at),
+                stored::search_text.eq(row.search_text.as_ref()),
+                stored::search_words.eq(array_to_tsvector(words)),
+            ))
+        })
+        .collect::<Result<Vec<_>, StateStoreError>>()?;
+    diesel::insert_into(stored::table)
+        .values(rows)
+        .execute(connection)?;
+    Ok(())
 }
 
 /// How many events' words are prepared at once.

@@ -48,6 +48,54 @@ define_sql_function! {
 }
 
 define_sql_function! {
+    /// How many bytes a value has, whatever it is; SQLite doesn't read it for that.
+    #[sql_name = "octet_length"]
+    fn byte_length(value: Nullable<Text>) -> Nullable<BigInt>;
+}
+
+/// What [`byte_length`] returns.
+pub(super) type Length = i64;
+
+diesel::table! {
+    /// The last numbers of tables with AUTOINCREMENT (<https://www.sqlite.org/autoinc.html>).
+    sqlite_sequence (name) {
+        name -> Text,
+        seq -> BigInt,
+    }
+}
+
+/// Returns the number that a table has given last; 0 for one that has given none.
+pub(super) fn last_number(
+    connection: &mut Connection,
+    table: &'static str,
+) -> Result<i64, StateStoreError> {
+    let last = sqlite_sequence::table
+        .filter(sqlite_sequence::name.eq(table))
+        .select(sqlite_sequence::seq);
+    Ok(last.get_result(connection).optional()?.unwrap_or(0))
+}
+
+/// Makes a table give only numbers above this one.
+pub(super) fn raise_number(
+    connection: &mut Connection,
+    table: &'static str,
+    number: i64,
+) -> Result<(), StateStoreError> {
+    let last = sqlite_sequence::table.filter(sqlite_sequence::name.eq(table));
+    let raise = diesel::update(last).set(sqlite_sequence::seq.eq(number));
+    if raise.execute(connection)? == 0 {
+        // It has had no row.
+        diesel::insert_into(sqlite_sequence::table)
+            .values((
+                sqlite_sequence::name.eq(table),
+                sqlite_sequence::seq.eq(number),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+define_sql_function! {
     /// How many rows the connection's last INSERT, UPDATE or DELETE changed.
     fn changes() -> BigInt;
 }

@@ -15,6 +15,8 @@ mod writes;
 mod agents;
 #[path = "../bodies/context.rs"]
 mod context;
+#[path = "../bodies/copies.rs"]
+mod copies;
 #[path = "../bodies/event_filter.rs"]
 mod event_filter;
 #[path = "../bodies/events.rs"]
@@ -40,6 +42,7 @@ mod transitions;
 
 pub(crate) use agents::AgentTable;
 pub(crate) use context::TableContext;
+pub(crate) use copies::CopyTables;
 pub(crate) use events::EventTable;
 pub(crate) use search::{events_above, index_block};
 pub(crate) use sessions::SessionTable;

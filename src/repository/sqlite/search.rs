@@ -10,7 +10,7 @@ use super::limited::limited;
 use super::prepared::prepared;
 use super::writes::inserted_if_any;
 use crate::error::{DatabaseFailure, StateStoreError};
-use crate::models::NewEvent;
+use crate::models::{CopiedEvent, NewEvent};
 use crate::namespace::Namespace;
 use crate::page::fetch;
 use crate::schema::events;
@@ -128,6 +128,43 @@ pub(super) fn insert_event(
         .on_conflict((events::namespace, events::id))
         .do_nothing();
     Ok(inserted_if_any!(connection, events, insert))
+}
+
+/// Inserts events with their numbers. Those below the last that is indexed are indexed at once: a block takes only what is above.
+pub(super) fn insert_copied(
+    connection: &mut Connection,
+    rows: &[CopiedEvent],
+) -> Result<(), StateStoreError> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Ok(());
+    };
+    let indexed = last_indexed(connection)?;
+    diesel::insert_into(events::table)
+        .values(rows)
+        .execute(connection)?;
+    if first.seq > indexed {
+        return Ok(());
+    }
+    let is_indexed = events_search_docsize::table
+        .filter(events_search_docsize::id.eq(events_search_source::seq));
+    let lacking = events_search_source::table
+        .filter(events_search_source::seq.between(first.seq, last.seq.min(indexed)))
+        .filter(diesel::dsl::not(diesel::dsl::exists(is_indexed)))
+        .select((
+            events_search_source::seq,
+            events_search_source::namespace_word,
+            events_search_source::content,
+        ));
+    let index = diesel::insert_into(events_search::table)
+        .values(lacking)
+        .into_columns((
+            events_search::rowid,
+            events_search::namespace_word,
+            events_search::content,
+        ));
+    let indexed = index.execute(connection);
+    let indexed = indexed.and_then(|_| write_out(connection));
+    indexed.map_err(|error| of_index(connection, error))
 }
 
 /// Returns the number up to which events are indexed: all of them, and none above it. 0 where none is.

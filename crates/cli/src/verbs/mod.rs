@@ -1,6 +1,7 @@
 //! The verbs: each opens the store, does one thing, and shows what came of it.
 
 mod agents;
+mod copy;
 mod lists;
 mod log;
 mod migrate;
@@ -17,6 +18,7 @@ use crate::arguments::{
 };
 use crate::failure::{Failure, Kind};
 use crate::output::Output;
+use crate::place::Place;
 
 /// Does what the arguments ask for.
 pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
@@ -24,9 +26,14 @@ pub(crate) async fn perform(arguments: &Arguments, output: &Output) -> Result<Ex
     match &arguments.verb {
         Verb::Run(wanted) => return run::run(common, wanted, *output).await,
         Verb::Migrate(MigrateVerb::Run) => return Ok(migrate::run(common, *output).await?.into()),
+        Verb::Copy(wanted) => {
+            copy::copy(common, wanted, *output).await?;
+            return Ok(Exit::from(0));
+        }
         _ => {}
     }
-    let options = options(common, OpenMode::Existing).allow_network(is_reading(&arguments.verb));
+    let options =
+        options(common, &common.db, OpenMode::Existing).allow_network(is_reading(&arguments.verb));
     let store = open_with(common, options).await?;
     let view = View {
         store: &store,
@@ -85,7 +92,7 @@ async fn show(verb: &Verb, view: &View<'_>) -> Result<(), Failure> {
         }) => snapshots::restore(view, snapshot, *if_revision).await,
         Verb::Migrate(MigrateVerb::Status) => migrate::status(view).await,
         Verb::Migrate(MigrateVerb::Revert { yes }) => migrate::revert(view, *yes).await,
-        Verb::Run(_) | Verb::Migrate(MigrateVerb::Run) => {
+        Verb::Run(_) | Verb::Copy(_) | Verb::Migrate(MigrateVerb::Run) => {
             Err(Failure::new(Kind::Other, "this verb opens its own store"))
         }
     }
@@ -93,14 +100,14 @@ async fn show(verb: &Verb, view: &View<'_>) -> Result<(), Failure> {
 
 /// Opens the store that the arguments name, under their prefix.
 pub(crate) async fn open(common: &Common, mode: OpenMode) -> Result<AnyStateStore, Failure> {
-    open_with(common, options(common, mode)).await
+    open_with(common, options(common, &common.db, mode)).await
 }
 
-fn options(common: &Common, mode: OpenMode) -> StoreOptions {
+fn options(common: &Common, place: &Place, mode: OpenMode) -> StoreOptions {
     let options = StoreOptions::default()
         .mode(mode)
         .busy_timeout(common.timeout);
-    match common.db.file() {
+    match place.file() {
         Some(_) => options,
         // For so long a call waits for a server that is away.
         None => options.acquire_timeout(common.timeout),
@@ -112,6 +119,7 @@ fn is_reading(verb: &Verb) -> bool {
     !matches!(
         verb,
         Verb::Run(_)
+            | Verb::Copy(_)
             | Verb::Migrate(MigrateVerb::Run | MigrateVerb::Revert { .. })
             | Verb::Sessions(SessionsVerb::Sweep { .. })
             | Verb::Snapshots(SnapshotsVerb::Create { .. } | SnapshotsVerb::Restore { .. })
@@ -128,9 +136,10 @@ async fn open_with(common: &Common, options: StoreOptions) -> Result<AnyStateSto
         .map_err(|error| {
             Failure::opening(error, &common.db).named(arguments::DATABASE, &common.db)
         })?;
+    let prefix = common.prefix.as_deref().unwrap_or_default();
     store
-        .try_with_prefix(&common.prefix)
-        .map_err(|error| Failure::from(error).named(arguments::PREFIX, &common.prefix))
+        .try_with_prefix(prefix)
+        .map_err(|error| Failure::from(error).named(arguments::PREFIX, prefix))
 }
 
 fn page(common: &Common) -> PageRequest {

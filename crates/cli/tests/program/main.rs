@@ -8,6 +8,7 @@
     reason = "a helper of a test that can't go on fails the test"
 )]
 
+mod copying;
 mod ending;
 mod failing;
 mod interrupt;

@@ -331,8 +331,13 @@ impl Drop for Running {
 
 /// The program in a terminal by `script` of util-linux; `None` where that is missing.
 pub(crate) fn in_a_terminal(place: &Place, arguments: &str) -> Option<Running> {
+    in_a_terminal_with(place, &format!("run {arguments}"))
+}
+
+/// As [`in_a_terminal`], with any verb.
+pub(crate) fn in_a_terminal_with(place: &Place, arguments: &str) -> Option<Running> {
     // Not every shell that `script` runs becomes its last command by itself, and one that waits for it ends of our ctrl-c.
-    shell_in_a_terminal(place, &format!("exec {PROGRAM} run {arguments}"))
+    shell_in_a_terminal(place, &format!("exec {PROGRAM} {arguments}"))
 }
 
 /// A line of shell in a terminal.
