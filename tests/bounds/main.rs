@@ -6,11 +6,11 @@ use std::future::Future;
 
 use descartes_state::serde_json::{Value, json};
 use descartes_state::{
-    AgentFilter, AgentState, ChangeIf, Event, EventFilter, Limits, PageRequest, Session,
-    SessionFilter, SnapshotFilter, SnapshotOptions, SqliteStateStore, StateStoreError,
-    StoreOptions, Task, TaskFilter, TransitionDraft, TransitionFilter,
+    AgentFilter, AgentState, AnyStateStore, ChangeIf, Event, EventFilter, Limits, PageRequest,
+    Session, SessionFilter, SnapshotFilter, SnapshotOptions, StateStoreError, StoreOptions, Task,
+    TaskFilter, TransitionDraft, TransitionFilter,
 };
-use descartes_state_testing::{TestResult, agent, dump, event, task};
+use descartes_state_testing::{Place, TestResult, agent, dump, event, task};
 
 const ANY: ChangeIf = ChangeIf::Any;
 
@@ -37,19 +37,22 @@ fn nested(levels: usize) -> Value {
     })
 }
 
-/// A store with an agent, and the id of a snapshot of it.
-async fn filled(limits: Limits) -> Result<(SqliteStateStore, String), StateStoreError> {
-    let store = SqliteStateStore::temporary_with(StoreOptions::default().limits(limits)).await?;
-    store.save_agent_state(&agent("agent")).await?;
-    let snapshot = store.create_snapshot("agent", None).await?;
-    Ok((store, snapshot))
+/// A store on each database with an agent, and the id of a snapshot of it.
+async fn filled(limits: Limits) -> Result<Vec<(Place, String)>, StateStoreError> {
+    let mut all = Vec::new();
+    for place in Place::everywhere(StoreOptions::default().limits(limits)).await {
+        place.save_agent_state(&agent("agent")).await?;
+        let snapshot = place.create_snapshot("agent", None).await?;
+        all.push((place, snapshot));
+    }
+    Ok(all)
 }
 
 /// Tries a call at its limit and one above it.
 async fn holds<T, F>(
-    store: &SqliteStateStore,
+    store: &AnyStateStore,
     (field, limit, unit): (&str, usize, &str),
-    call: impl Fn(SqliteStateStore, usize) -> F,
+    call: impl Fn(AnyStateStore, usize) -> F,
 ) -> TestResult
 where
     T: std::fmt::Debug,
@@ -88,15 +91,17 @@ macro_rules! limit_tests {
     )+) => { $(
         #[tokio::test]
         async fn $test() -> TestResult {
-            let (store, snapshot) = filled($limits).await?;
-            holds(&store, ($field, $limit, $unit), |$store, $size| {
-                let $snapshot = snapshot.clone();
-                async move {
-                    let _ = &$snapshot;
-                    $call.await
-                }
-            })
-            .await
+            for (place, snapshot) in filled($limits).await? {
+                holds(place.store(), ($field, $limit, $unit), |$store, $size| {
+                    let $snapshot = snapshot.clone();
+                    async move {
+                        let _ = &$snapshot;
+                        $call.await
+                    }
+                })
+                .await?;
+            }
+            Ok(())
         }
     )+ };
 }
@@ -189,186 +194,192 @@ limit_tests! { Limits::default().state_bytes(1_000).content_bytes(2_000).bulk_ro
 #[tokio::test]
 async fn the_defaults_of_states_contents_and_batches_are_those_documented() -> TestResult {
     const LARGEST: usize = 64 * 1024 * 1024;
-    let store = SqliteStateStore::temporary().await?;
-    let largest = AgentState {
-        state_data: text(LARGEST),
-        ..agent("a")
-    };
-    store.save_agent_state(&largest).await?;
-    assert!(
-        store.load_agent_state("a").await? == Some(largest),
-        "it came back changed"
-    );
-    let state = store
-        .save_agent_state(&AgentState {
-            state_data: text(LARGEST + 1),
+    for place in Place::everywhere(StoreOptions::default()).await {
+        let store = place.store();
+        let largest = AgentState {
+            state_data: text(LARGEST),
             ..agent("a")
-        })
-        .await;
-    let content = store.save_event(&event(&text(LARGEST + 1))).await;
-    for (result, field) in [(state, "state_data"), (content, "content")] {
+        };
+        store.save_agent_state(&largest).await?;
         assert!(
-            matches!(result, Err(StateStoreError::TooLarge { field: named, limit, .. })
-                if named == field && limit == LARGEST as u64),
-            "{field}"
+            store.load_agent_state("a").await? == Some(largest),
+            "it came back changed"
         );
+        let state = store
+            .save_agent_state(&AgentState {
+                state_data: text(LARGEST + 1),
+                ..agent("a")
+            })
+            .await;
+        let content = store.save_event(&event(&text(LARGEST + 1))).await;
+        for (result, field) in [(state, "state_data"), (content, "content")] {
+            assert!(
+                matches!(result, Err(StateStoreError::TooLarge { field: named, limit, .. })
+                if named == field && limit == LARGEST as u64),
+                "{field}"
+            );
+        }
+        let batch = store.events().append_all(&vec![event(""); 100_001]).await;
+        assert!(matches!(
+            batch,
+            Err(StateStoreError::TooLarge {
+                limit: 100_000,
+                unit: "rows",
+                ..
+            })
+        ));
     }
-    let batch = store.events().append_all(&vec![event(""); 100_001]).await;
-    assert!(matches!(
-        batch,
-        Err(StateStoreError::TooLarge {
-            limit: 100_000,
-            unit: "rows",
-            ..
-        })
-    ));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_prefix_has_at_the_most_255_bytes() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let longest = store.try_with_prefix(&text(255))?;
-    longest.save_agent_state(&agent("a")).await?;
-    assert_eq!(longest.list_agents().await?.len(), 1);
-    let said = store
-        .try_with_prefix(&text(256))
-        .err()
-        .map(|error| error.to_string());
-    assert_eq!(
-        said.as_deref(),
-        Some("invalid prefix: 256 bytes, the limit is 255")
-    );
+    for place in Place::everywhere(StoreOptions::default()).await {
+        let store = place.store();
+        let longest = store.try_with_prefix(&text(255))?;
+        longest.save_agent_state(&agent("a")).await?;
+        assert_eq!(longest.list_agents().await?.len(), 1);
+        let said = store
+            .try_with_prefix(&text(256))
+            .err()
+            .map(|error| error.to_string());
+        assert_eq!(
+            said.as_deref(),
+            Some("invalid prefix: 256 bytes, the limit is 255")
+        );
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_list_is_whole_or_names_its_page_form() -> TestResult {
     let limits = Limits::default().list_rows(2);
-    let store = SqliteStateStore::temporary_with(StoreOptions::default().limits(limits)).await?;
-    for number in 0..3 {
+    for place in Place::everywhere(StoreOptions::default().limits(limits)).await {
+        let store = place.store();
+        for number in 0..3 {
+            let lists = [
+                (
+                    "agents().list(..)",
+                    store.list_agents().await.map(|rows| rows.len()),
+                ),
+                (
+                    "transitions().list(..)",
+                    store.get_state_history("0", 9).await.map(|rows| rows.len()),
+                ),
+                (
+                    "snapshots().list(..)",
+                    store.list_snapshots("0").await.map(|rows| rows.len()),
+                ),
+                (
+                    "events().list(..)",
+                    store.get_events("session").await.map(|rows| rows.len()),
+                ),
+                (
+                    "events().list(..)",
+                    store
+                        .get_events_by_type("note")
+                        .await
+                        .map(|rows| rows.len()),
+                ),
+                (
+                    "events().search(..)",
+                    store.search_events("word").await.map(|rows| rows.len()),
+                ),
+                (
+                    "tasks().list(..)",
+                    store.get_tasks().await.map(|rows| rows.len()),
+                ),
+            ];
+            for (form, list) in lists {
+                assert_eq!(list.map_err(|error| format!("{form}: {error}"))?, number);
+            }
+            store.save_agent_state(&agent(&number.to_string())).await?;
+            store.record_state_transition("0", "x", "y", None).await?;
+            store.create_snapshot("0", None).await?;
+            store.save_event(&event("word")).await?;
+            store.save_task(&task("x")).await?;
+        }
         let lists = [
-            (
-                "agents().list(..)",
-                store.list_agents().await.map(|rows| rows.len()),
-            ),
+            ("agents().list(..)", store.list_agents().await.map(drop)),
             (
                 "transitions().list(..)",
-                store.get_state_history("0", 9).await.map(|rows| rows.len()),
+                store.get_state_history("0", 9).await.map(drop),
             ),
             (
                 "snapshots().list(..)",
-                store.list_snapshots("0").await.map(|rows| rows.len()),
+                store.list_snapshots("0").await.map(drop),
             ),
             (
                 "events().list(..)",
-                store.get_events("session").await.map(|rows| rows.len()),
+                store.get_events("session").await.map(drop),
             ),
             (
                 "events().list(..)",
-                store
-                    .get_events_by_type("note")
-                    .await
-                    .map(|rows| rows.len()),
+                store.get_events_by_type("note").await.map(drop),
             ),
             (
                 "events().search(..)",
-                store.search_events("word").await.map(|rows| rows.len()),
+                store.search_events("word").await.map(drop),
             ),
-            (
-                "tasks().list(..)",
-                store.get_tasks().await.map(|rows| rows.len()),
-            ),
+            ("tasks().list(..)", store.get_tasks().await.map(drop)),
         ];
         for (form, list) in lists {
-            assert_eq!(list.map_err(|error| format!("{form}: {error}"))?, number);
+            assert!(
+                matches!(list, Err(StateStoreError::TooManyRows { limit: 2, page_form }) if page_form == form),
+                "{list:?}"
+            );
         }
-        store.save_agent_state(&agent(&number.to_string())).await?;
-        store.record_state_transition("0", "x", "y", None).await?;
-        store.create_snapshot("0", None).await?;
-        store.save_event(&event("word")).await?;
-        store.save_task(&task("x")).await?;
-    }
-    let lists = [
-        ("agents().list(..)", store.list_agents().await.map(drop)),
-        (
-            "transitions().list(..)",
-            store.get_state_history("0", 9).await.map(drop),
-        ),
-        (
-            "snapshots().list(..)",
-            store.list_snapshots("0").await.map(drop),
-        ),
-        (
-            "events().list(..)",
-            store.get_events("session").await.map(drop),
-        ),
-        (
-            "events().list(..)",
-            store.get_events_by_type("note").await.map(drop),
-        ),
-        (
-            "events().search(..)",
-            store.search_events("word").await.map(drop),
-        ),
-        ("tasks().list(..)", store.get_tasks().await.map(drop)),
-    ];
-    for (form, list) in lists {
-        assert!(
-            matches!(list, Err(StateStoreError::TooManyRows { limit: 2, page_form }) if page_form == form),
-            "{list:?}"
-        );
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn limits_hold_inside_a_transaction_too() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let before = dump(&store, None).await?;
-    let refused = store
-        .transact(|transaction| {
-            transaction.agents().save(&agent("good"))?;
-            transaction.events().append(&Event {
-                actor_id: text(513),
-                ..event("x")
+    for place in Place::everywhere(StoreOptions::default()).await {
+        let store = place.store();
+        let before = dump(store, None).await?;
+        let refused = store
+            .transact(|transaction| {
+                transaction.agents().save(&agent("good"))?;
+                transaction.events().append(&Event {
+                    actor_id: text(513),
+                    ..event("x")
+                })
             })
-        })
-        .await;
-    assert!(
-        matches!(
-            refused,
-            Err(StateStoreError::TooLarge {
-                field: "actor_id",
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
-    assert_eq!(dump(&store, None).await?, before);
+            .await;
+        assert!(
+            matches!(
+                refused,
+                Err(StateStoreError::TooLarge {
+                    field: "actor_id",
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+        assert_eq!(dump(store, None).await?, before);
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn lowering_a_limit_hides_nothing_that_is_stored() -> TestResult {
-    let directory = tempfile::tempdir()?;
-    let path = directory.path().join("state.db");
     let saved = AgentState {
         state_data: text(9_000),
         metadata: nested(50),
         ..agent("a")
     };
     let options = StoreOptions::default().compression(true);
-    let store = SqliteStateStore::open(&path, options.clone()).await?;
-    store.initialize().await?;
-    store.save_agent_state(&saved).await?;
-    store.close().await?;
-    let low = Limits::default()
-        .state_bytes(10)
-        .metadata_bytes(10)
-        .metadata_levels(1);
-    let store = SqliteStateStore::open(&path, options.limits(low)).await?;
-    store.initialize().await?;
-    assert_eq!(store.load_agent_state("a").await?, Some(saved));
+    for place in Place::everywhere(options.clone()).await {
+        let store = place.store();
+        store.save_agent_state(&saved).await?;
+        store.close().await?;
+        let low = Limits::default()
+            .state_bytes(10)
+            .metadata_bytes(10)
+            .metadata_levels(1);
+        let store = place.open_again(options.clone().limits(low)).await;
+        assert_eq!(store.load_agent_state("a").await?, Some(saved.clone()));
+    }
     Ok(())
 }

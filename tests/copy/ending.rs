@@ -22,7 +22,7 @@ async fn fill(store: &descartes_state::AnyStateStore) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_was_dropped_goes_on_where_it_was() {
     for (from, to) in pairs().await {
-        fill(&from.store).await;
+        fill(&from).await;
         let some_are_there = Arc::new(Notify::new());
         let options = {
             let some_are_there = Arc::clone(&some_are_there);
@@ -35,14 +35,14 @@ async fn a_copy_that_was_dropped_goes_on_where_it_was() {
         tokio::select! {
             biased;
             () = some_are_there.notified() => {}
-            _ = copy_store(&from.store, &to.store, options) => {}
+            _ = copy_store(&from, &to, options) => {}
         }
-        let left = to.store.events().count(&EventFilter::default()).await;
+        let left = to.events().count(&EventFilter::default()).await;
         let left = u64::try_from(left.unwrap()).unwrap();
         assert!(left > 1000);
         // What the first was writing when it was dropped may come in between.
         let report = loop {
-            match soon(copy_store(&from.store, &to.store, CopyOptions::default())).await {
+            match soon(copy_store(&from, &to, CopyOptions::default())).await {
                 Err(StateStoreError::NotACopy { .. }) => tokio::task::yield_now().await,
                 report => break report.unwrap(),
             }
@@ -50,20 +50,17 @@ async fn a_copy_that_was_dropped_goes_on_where_it_was() {
         let (rows, new) = copied(&report, "events");
         assert_eq!(rows, EVENTS as u64);
         assert!(new <= rows - left, "{new} {left}");
-        assert_eq!(
-            everything(&to.store, "").await,
-            everything(&from.store, "").await
-        );
+        assert_eq!(everything(&to, "").await, everything(&from, "").await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_written_to_is_copied_as_it_was_at_one_moment() {
     for (from, to) in pairs().await {
-        fill(&from.store).await;
+        fill(&from).await;
         let is_over = Arc::new(AtomicU64::new(0));
         let writer = {
-            let (store, is_over) = (from.store.clone(), Arc::clone(&is_over));
+            let (store, is_over) = (from.store().clone(), Arc::clone(&is_over));
             tokio::spawn(async move {
                 let mut step = 0;
                 while is_over.load(Ordering::Acquire) == 0 {
@@ -76,11 +73,11 @@ async fn a_store_that_is_written_to_is_copied_as_it_was_at_one_moment() {
                 step
             })
         };
-        let report = copy_store(&from.store, &to.store, CopyOptions::default()).await;
+        let report = copy_store(&from, &to, CopyOptions::default()).await;
         is_over.store(1, Ordering::Release);
         assert!(writer.await.unwrap() > 0);
         let (rows, _) = copied(&report.unwrap(), "events");
-        let state = to.store.load_agent_state("agent").await.unwrap().unwrap();
+        let state = to.load_agent_state("agent").await.unwrap().unwrap();
         // Each event was written behind its state: at one moment there are as many, or one less.
         let written = rows - EVENTS as u64;
         let step: u64 = state.state_data.parse().unwrap_or(0);
@@ -93,7 +90,7 @@ async fn rows_of_any_size_are_copied_and_each_is_told() {
     let (from, to) = (in_file().await, in_file().await);
     for number in 0..4 {
         let content = "many words ".repeat(number * 200_000);
-        from.store.save_event(&event(&content)).await.unwrap();
+        from.save_event(&event(&content)).await.unwrap();
     }
     let told = Arc::new(AtomicU64::new(0));
     let options = {
@@ -105,10 +102,7 @@ async fn rows_of_any_size_are_copied_and_each_is_told() {
             }
         })
     };
-    copy_store(&from.store, &to.store, options).await.unwrap();
+    copy_store(&from, &to, options).await.unwrap();
     assert_eq!(told.load(Ordering::Acquire), 4);
-    assert_eq!(
-        everything(&to.store, "").await,
-        everything(&from.store, "").await
-    );
+    assert_eq!(everything(&to, "").await, everything(&from, "").await);
 }

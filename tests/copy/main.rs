@@ -14,39 +14,16 @@ mod whole;
 use descartes_state::error::ErrorKind;
 use descartes_state::{
     AgentFilter, AnyStateStore, CopyReport, EventFilter, PageRequest, SessionFilter,
-    SnapshotFilter, SqliteStateStore, StoreOptions, TaskFilter, TransitionFilter, page::Order,
+    SnapshotFilter, StoreOptions, TaskFilter, TransitionFilter, page::Order,
 };
-use descartes_state_testing::{PostgresSchema, assert_index_is_whole, connect, quick};
+use descartes_state_testing::{Place, assert_index_is_whole, connect, quick};
 
-/// A store, and what has to live as long as it does.
-struct Place {
-    store: AnyStateStore,
-    directory: Option<tempfile::TempDir>,
-    _schema: Option<PostgresSchema>,
-}
-
-/// An empty store in a file.
 async fn in_file() -> Place {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.db");
-    let store = SqliteStateStore::open(path, quick()).await.unwrap();
-    store.initialize().await.unwrap();
-    Place {
-        store: store.into(),
-        directory: Some(directory),
-        _schema: None,
-    }
+    Place::in_file(quick()).await
 }
 
-/// An empty store on the server, if there is one.
 async fn on_server() -> Option<Place> {
-    let schema = PostgresSchema::new()?;
-    let store = schema.open(StoreOptions::default()).await;
-    Some(Place {
-        store: store.into(),
-        directory: None,
-        _schema: Some(schema),
-    })
+    Place::on_server(StoreOptions::default()).await
 }
 
 /// Every pair of databases that there is.
@@ -61,12 +38,10 @@ async fn pairs() -> Vec<(Place, Place)> {
     pairs
 }
 
-impl Place {
-    /// Makes sure that the search index of a file holds exactly the events.
-    fn assert_index_is_whole(&self) {
-        if let Some(directory) = &self.directory {
-            assert_index_is_whole(&mut connect(&directory.path().join("state.db")));
-        }
+/// Makes sure that the search index of a file holds exactly the events.
+fn assert_is_indexed(place: &Place) {
+    if let Some(path) = place.path() {
+        assert_index_is_whole(&mut connect(path));
     }
 }
 

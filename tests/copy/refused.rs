@@ -10,27 +10,27 @@ use descartes_state::diesel::connection::SimpleConnection;
 #[tokio::test]
 async fn a_target_that_holds_something_else_is_refused_and_left_as_it_is() {
     for (from, to) in pairs().await {
-        populate(&from.store).await;
-        to.store.save_agent_state(&agent("another")).await.unwrap();
-        let before = everything(&to.store, "").await;
-        let refused = copy_store(&from.store, &to.store, CopyOptions::default()).await;
+        populate(&from).await;
+        to.save_agent_state(&agent("another")).await.unwrap();
+        let before = everything(&to, "").await;
+        let refused = copy_store(&from, &to, CopyOptions::default()).await;
         assert_eq!(kind(&refused), ErrorKind::NotACopy);
         let said = refused.unwrap_err().to_string();
         assert!(said.contains("agent_states"), "{said}");
-        assert_eq!(everything(&to.store, "").await, before);
+        assert_eq!(everything(&to, "").await, before);
         // Under another prefix it is in nobody's way.
         let tenant = CopyOptions::default().prefix("tenant");
-        copy_store(&from.store, &to.store, tenant).await.unwrap();
-        assert_eq!(everything(&to.store, "").await, before);
+        copy_store(&from, &to, tenant).await.unwrap();
+        assert_eq!(everything(&to, "").await, before);
     }
 }
 
 #[tokio::test]
 async fn a_target_with_other_content_under_the_same_number_is_refused() {
     for (from, to) in pairs().await {
-        from.store.save_event(&event("one")).await.unwrap();
-        to.store.save_event(&event("other")).await.unwrap();
-        let refused = copy_store(&from.store, &to.store, CopyOptions::default()).await;
+        from.save_event(&event("one")).await.unwrap();
+        to.save_event(&event("other")).await.unwrap();
+        let refused = copy_store(&from, &to, CopyOptions::default()).await;
         assert_eq!(kind(&refused), ErrorKind::NotACopy);
         assert!(refused.unwrap_err().to_string().contains("differ"));
     }
@@ -39,18 +39,15 @@ async fn a_target_with_other_content_under_the_same_number_is_refused() {
 #[tokio::test]
 async fn a_source_that_has_changed_what_was_copied_is_refused() {
     for (from, to) in pairs().await {
-        populate(&from.store).await;
+        populate(&from).await;
         let options = CopyOptions::default;
-        copy_store(&from.store, &to.store, options()).await.unwrap();
-        from.store
-            .update_agent_status("agent", "other")
-            .await
-            .unwrap();
-        from.store.save_event(&event("later")).await.unwrap();
-        let before = everything(&to.store, "").await;
-        let refused = copy_store(&from.store, &to.store, options()).await;
+        copy_store(&from, &to, options()).await.unwrap();
+        from.update_agent_status("agent", "other").await.unwrap();
+        from.save_event(&event("later")).await.unwrap();
+        let before = everything(&to, "").await;
+        let refused = copy_store(&from, &to, options()).await;
         assert_eq!(kind(&refused), ErrorKind::NotACopy);
-        assert_eq!(everything(&to.store, "").await, before);
+        assert_eq!(everything(&to, "").await, before);
     }
 }
 
@@ -63,7 +60,7 @@ async fn a_store_that_is_not_initialized_is_refused() {
     let empty = descartes_state::AnyStateStore::open(&path, options)
         .await
         .unwrap();
-    for (from, to) in [(&from.store, &empty), (&empty, &from.store)] {
+    for (from, to) in [(from.store(), &empty), (&empty, from.store())] {
         let refused = copy_store(from, to, CopyOptions::default()).await;
         assert_eq!(kind(&refused), ErrorKind::NotInitialized);
     }
@@ -73,13 +70,13 @@ async fn a_store_that_is_not_initialized_is_refused() {
 async fn a_row_that_cannot_be_read_is_named_and_not_copied_as_something_else() {
     let (from, to) = (in_file().await, in_file().await);
     let draft = TransitionDraft::new("agent", "x", "y");
-    from.store.transitions().record(&draft).await.unwrap();
-    let path = from.store.path().unwrap().to_owned();
+    from.transitions().record(&draft).await.unwrap();
+    let path = from.path().unwrap().to_owned();
     connect_to_tamper(&path)
         .unwrap()
         .batch_execute("UPDATE state_transitions SET state_after_codec = 1")
         .unwrap();
-    let refused = copy_store(&from.store, &to.store, CopyOptions::default()).await;
+    let refused = copy_store(&from, &to, CopyOptions::default()).await;
     match refused {
         Err(StateStoreError::Corrupt {
             table: "state_transitions",
@@ -89,7 +86,7 @@ async fn a_row_that_cannot_be_read_is_named_and_not_copied_as_something_else() {
         }) => assert_eq!(key, "1"),
         other => panic!("{other:?}"),
     }
-    assert!(everything(&to.store, "").await.is_empty());
+    assert!(everything(&to, "").await.is_empty());
 }
 
 #[tokio::test]
@@ -100,22 +97,20 @@ async fn a_nul_character_is_refused_or_replaced_where_the_target_can_keep_none()
     let from = in_file().await;
     let mut state = agent("a");
     state.state_data = "a\0b".into();
-    from.store.save_agent_state(&state).await.unwrap();
-    from.store.save_event(&event("left\0right")).await.unwrap();
-    let refused = copy_store(&from.store, &to.store, CopyOptions::default()).await;
+    from.save_agent_state(&state).await.unwrap();
+    from.save_event(&event("left\0right")).await.unwrap();
+    let refused = copy_store(&from, &to, CopyOptions::default()).await;
     let said = refused.unwrap_err().to_string();
     assert!(said.contains("row 1 of events"), "{said}");
-    assert!(everything(&to.store, "").await.is_empty());
+    assert!(everything(&to, "").await.is_empty());
     let replaced = CopyOptions::default().replace_nul(true);
-    let report = copy_store(&from.store, &to.store, replaced.clone())
-        .await
-        .unwrap();
+    let report = copy_store(&from, &to, replaced.clone()).await.unwrap();
     assert_eq!(report.replaced_nul, 1);
-    let found = to.store.search_events("right").await.unwrap();
+    let found = to.search_events("right").await.unwrap();
     assert_eq!(found[0].content, "left\u{fffd}right");
-    let kept = to.store.load_agent_state("a").await.unwrap().unwrap();
+    let kept = to.load_agent_state("a").await.unwrap().unwrap();
     assert_eq!(kept.state_data, "a\0b");
     // Once more: it is there.
-    let report = copy_store(&from.store, &to.store, replaced).await.unwrap();
+    let report = copy_store(&from, &to, replaced).await.unwrap();
     assert!(report.tables.iter().all(|table| table.copied == 0));
 }

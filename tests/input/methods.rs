@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use descartes_state::uuid::Uuid;
-use descartes_state::{Session, SessionStatus, SqliteStateStore, StateStoreError};
+use descartes_state::{Session, SessionStatus, StateStoreError, StoreOptions};
 
 use crate::table::Method::{Id, Input, Nothing};
 use crate::table::table;
-use descartes_state_testing::{TestResult, agent, dump, event, public_async_methods};
+use descartes_state_testing::{Place, TestResult, agent, dump, event, public_async_methods};
 
 #[test]
 fn every_public_method_has_its_bad_input() -> TestResult {
@@ -25,139 +25,147 @@ fn every_public_method_has_its_bad_input() -> TestResult {
     Ok(())
 }
 
-async fn filled() -> Result<SqliteStateStore, StateStoreError> {
-    let store = SqliteStateStore::temporary().await?;
-    store.save_agent_state(&agent("agent")).await?;
-    store.save_event(&event("x")).await?;
-    store
-        .sessions()
-        .start(&Session::new("session", "agent"))
-        .await?;
-    Ok(store)
+/// A store on each database, with a row in some tables.
+async fn filled() -> Result<Vec<Place>, StateStoreError> {
+    let places = Place::everywhere(StoreOptions::default()).await;
+    for store in &places {
+        store.save_agent_state(&agent("agent")).await?;
+        store.save_event(&event("x")).await?;
+        store
+            .sessions()
+            .start(&Session::new("session", "agent"))
+            .await?;
+    }
+    Ok(places)
 }
 
 #[tokio::test]
 async fn bad_input_is_refused_by_the_name_of_the_argument() -> TestResult {
-    let store = filled().await?;
-    let before = dump(&store, None).await?;
-    for (name, method) in table() {
-        let (field, call, ids) = match method {
-            Id(field, call) => (field, call, ["", "a\0b", "\0"].as_slice()),
-            Input(field, call) => (field, call, ["unused"].as_slice()),
-            Nothing(_) => continue,
-        };
-        for id in ids {
-            let error = call(&store, id)
-                .await
-                .err()
-                .ok_or(format!("{name} took {id:?} as {field}"))?;
-            let (named, reason) = match &error {
-                StateStoreError::InvalidInput { field, reason } => (*field, reason.clone()),
-                // Metadata of too many levels.
-                StateStoreError::TooLarge {
-                    field,
-                    unit: "levels",
-                    ..
-                } => (*field, "levels".to_owned()),
-                other => return Err(format!("{name} {id:?}: {other:?}").into()),
+    for store in filled().await? {
+        let store = store.store();
+        let before = dump(store, None).await?;
+        for (name, method) in table() {
+            let (field, call, ids) = match method {
+                Id(field, call) => (field, call, ["", "a\0b", "\0"].as_slice()),
+                Input(field, call) => (field, call, ["unused"].as_slice()),
+                Nothing(_) => continue,
             };
-            assert_eq!(named, field, "{name} {id:?}: {error}");
-            let text = error.to_string();
-            assert!(
-                text.contains(field) && text.contains(&reason) && reason.len() > 5,
-                "{text}"
-            );
-            assert!(!error.is_retryable(), "{text}");
+            for id in ids {
+                let error = call(store, id)
+                    .await
+                    .err()
+                    .ok_or(format!("{name} took {id:?} as {field}"))?;
+                let (named, reason) = match &error {
+                    StateStoreError::InvalidInput { field, reason } => (*field, reason.clone()),
+                    // Metadata of too many levels.
+                    StateStoreError::TooLarge {
+                        field,
+                        unit: "levels",
+                        ..
+                    } => (*field, "levels".to_owned()),
+                    other => return Err(format!("{name} {id:?}: {other:?}").into()),
+                };
+                assert_eq!(named, field, "{name} {id:?}: {error}");
+                let text = error.to_string();
+                assert!(
+                    text.contains(field) && text.contains(&reason) && reason.len() > 5,
+                    "{text}"
+                );
+                assert!(!error.is_retryable(), "{text}");
+            }
         }
+        assert_eq!(dump(store, None).await?, before);
     }
-    assert_eq!(dump(&store, None).await?, before);
     Ok(())
 }
 
 #[tokio::test]
 async fn every_method_of_a_closed_store_says_so() -> TestResult {
-    let store = filled().await?;
-    // Another store on the file keeps it open; this one is closed nevertheless.
-    let other = SqliteStateStore::new(store.path(), false).await?;
-    store.close().await?;
-    store.close().await?;
-    let prefixed = store.with_prefix("p");
-    for handle in [&store, &prefixed] {
-        for (name, method) in table() {
-            if let Id(_, call) | Input(_, call) = method {
-                // An argument may be refused before the store is asked; a good one never passes.
-                match call(handle, "good").await {
-                    Err(StateStoreError::Closed) => {}
-                    Err(
-                        StateStoreError::InvalidInput { .. } | StateStoreError::TooLarge { .. },
-                    ) if matches!(method, Input(..)) => {}
-                    result => return Err(format!("{name}: {result:?}").into()),
+    for place in filled().await? {
+        let store = place.store();
+        // Another store on the database keeps it open; this one is closed nevertheless.
+        let other = place.open_again(StoreOptions::default()).await;
+        store.close().await?;
+        store.close().await?;
+        let prefixed = store.with_prefix("p");
+        for handle in [store, &prefixed] {
+            for (name, method) in table() {
+                if let Id(_, call) | Input(_, call) = method {
+                    // An argument may be refused before the store is asked; a good one never passes.
+                    match call(handle, "good").await {
+                        Err(StateStoreError::Closed) => {}
+                        Err(
+                            StateStoreError::InvalidInput { .. } | StateStoreError::TooLarge { .. },
+                        ) if matches!(method, Input(..)) => {}
+                        result => return Err(format!("{name}: {result:?}").into()),
+                    }
                 }
             }
+            let results = [
+                ("initialize", handle.initialize().await),
+                (
+                    "get_migration_history",
+                    handle.get_migration_history().await.map(drop),
+                ),
+                ("list_agents", handle.list_agents().await.map(drop)),
+                ("get_tasks", handle.get_tasks().await.map(drop)),
+                ("get_task", handle.get_task(&Uuid::nil()).await.map(drop)),
+                ("search_events", handle.search_events("x").await.map(drop)),
+                ("pending", handle.migrations().pending().await.map(drop)),
+                ("revert", handle.migrations().revert().await.map(drop)),
+                (
+                    "purge_before",
+                    handle.events().purge_before(0).await.map(drop),
+                ),
+                (
+                    "purge_expired",
+                    handle.snapshots().purge_expired().await.map(drop),
+                ),
+            ];
+            for (name, result) in results {
+                assert!(
+                    matches!(result, Err(StateStoreError::Closed)),
+                    "{name}: {result:?}"
+                );
+            }
         }
-        let results = [
-            ("initialize", handle.initialize().await),
-            (
-                "get_migration_history",
-                handle.get_migration_history().await.map(drop),
-            ),
-            ("list_agents", handle.list_agents().await.map(drop)),
-            ("get_tasks", handle.get_tasks().await.map(drop)),
-            ("get_task", handle.get_task(&Uuid::nil()).await.map(drop)),
-            ("search_events", handle.search_events("x").await.map(drop)),
-            ("pending", handle.migrations().pending().await.map(drop)),
-            ("revert", handle.migrations().revert().await.map(drop)),
-            (
-                "purge_before",
-                handle.events().purge_before(0).await.map(drop),
-            ),
-            (
-                "purge_expired",
-                handle.snapshots().purge_expired().await.map(drop),
-            ),
-        ];
-        for (name, result) in results {
-            assert!(
-                matches!(result, Err(StateStoreError::Closed)),
-                "{name}: {result:?}"
-            );
-        }
+        assert_eq!(other.list_agents().await?, [agent("agent")]);
     }
-    assert_eq!(other.list_agents().await?, [agent("agent")]);
     Ok(())
 }
 
 #[tokio::test]
 async fn every_method_before_initialize_says_what_to_call() -> TestResult {
-    let directory = tempfile::tempdir()?;
-    let store = SqliteStateStore::new(directory.path().join("state.db"), false).await?;
-    for (name, method) in table() {
-        if let Id(_, call) = method {
-            let result = call(&store, "good").await;
-            let text = result
-                .as_ref()
-                .err()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(
-                matches!(result, Err(StateStoreError::NotInitialized { .. })),
-                "{name}: {result:?}"
-            );
-            assert!(text.contains("initialize()"), "{text}");
+    for place in Place::uninitialized().await {
+        let store = place.store();
+        for (name, method) in table() {
+            if let Id(_, call) = method {
+                let result = call(store, "good").await;
+                let text = result
+                    .as_ref()
+                    .err()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                assert!(
+                    matches!(result, Err(StateStoreError::NotInitialized { .. })),
+                    "{name}: {result:?}"
+                );
+                assert!(text.contains("initialize()"), "{text}");
+            }
         }
+        assert_eq!(store.get_migration_history().await?, []);
+        assert_eq!(
+            store
+                .migrations()
+                .pending()
+                .await?
+                .first()
+                .map(|first| first.version),
+            Some(1)
+        );
+        store.initialize().await?;
+        assert_eq!(store.list_agents().await?, []);
     }
-    assert_eq!(store.get_migration_history().await?, []);
-    assert_eq!(
-        store
-            .migrations()
-            .pending()
-            .await?
-            .first()
-            .map(|first| first.version),
-        Some(1)
-    );
-    store.initialize().await?;
-    assert_eq!(store.list_agents().await?, []);
     Ok(())
 }
 

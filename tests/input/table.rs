@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use descartes_state::serde_json::{Value, json};
 use descartes_state::{
-    AgentState, ChangeIf, Event, PageRequest, Session, SessionStatus, SnapshotOptions,
-    SqliteStateStore, StateStoreError, Task,
+    AgentState, AnyStateStore, ChangeIf, Event, PageRequest, Session, SessionStatus,
+    SnapshotOptions, StateStoreError, Task,
 };
 
 use crate::handles;
@@ -14,7 +14,7 @@ use descartes_state_testing::{agent, event, task};
 
 pub(crate) type Call =
     for<'a> fn(
-        &'a SqliteStateStore,
+        &'a AnyStateStore,
         &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<(), StateStoreError>> + Send + 'a>>;
 

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::error::Error;
 
 use descartes_state::{
-    AgentFilter, ChangeIf, Durability, ManualClock, Revision, SnapshotOptions, SqliteStateStore,
+    AgentFilter, AnyStateStore, ChangeIf, Durability, ManualClock, Revision, SnapshotOptions,
     StateStoreError, StoreOptions, Transaction, TransitionDraft,
 };
 
 use crate::table::{Call, Method, Own, table};
-use descartes_state_testing::{NOW, TestResult, agent, dump, public_async_methods};
+use descartes_state_testing::{NOW, Place, TestResult, agent, dump, public_async_methods};
 use uuid::Uuid;
 
 /// As many rows in each of the six, one agent, task and session of them soft-deleted, one snapshot expired.
 async fn fill(
-    store: &SqliteStateStore,
+    store: &AnyStateStore,
     mark: &'static str,
     rows: i64,
 ) -> Result<Own, StateStoreError> {
@@ -51,20 +51,29 @@ async fn fill(
     store.transact(work).await
 }
 
-struct File {
-    mine: SqliteStateStore,
+struct Filled {
+    mine: AnyStateStore,
     my_own: Own,
-    theirs: SqliteStateStore,
-    empty: SqliteStateStore,
+    theirs: AnyStateStore,
+    empty: AnyStateStore,
+    _place: Place,
 }
 
-/// One file with two filled namespaces and an empty one.
-async fn file(mine: &str, theirs: &str) -> Result<File, StateStoreError> {
-    // Some hundred files are made here; no power cut is part of the promise.
+/// A store on each database, with two filled namespaces and an empty one.
+async fn filled(mine: &str, theirs: &str) -> Result<Vec<Filled>, StateStoreError> {
+    // Some hundred are made here; no power cut is part of the promise.
     let options = StoreOptions::default()
         .durability(Durability::Relaxed)
         .clock(ManualClock::at_seconds(NOW));
-    let store = SqliteStateStore::temporary_with(options).await?;
+    let mut all = Vec::new();
+    for place in Place::everywhere(options).await {
+        all.push(fill_both(place, mine, theirs).await?);
+    }
+    Ok(all)
+}
+
+async fn fill_both(place: Place, mine: &str, theirs: &str) -> Result<Filled, StateStoreError> {
+    let store = place.store().clone();
     let (mine, theirs) = (store.with_prefix(mine), store.with_prefix(theirs));
     // Theirs first and last: neither first nor last rows are mine by chance.
     fill(&theirs, "of-theirs", 4).await?;
@@ -74,11 +83,12 @@ async fn file(mine: &str, theirs: &str) -> Result<File, StateStoreError> {
         .record(&TransitionDraft::new("agent", "", "of-theirs"))
         .await?;
     let empty = store.with_prefix("empty");
-    Ok(File {
+    Ok(Filled {
         mine,
         my_own,
         theirs,
         empty,
+        _place: place,
     })
 }
 
@@ -97,46 +107,47 @@ async fn is_isolated(name: &str, method: Method) -> TestResult {
         Method::Shows(call) | Method::Counts(call) | Method::Writes(call) => call,
     };
     for (mine, theirs) in PAIRS {
-        let file = file(mine, theirs).await?;
-        let before = dump(&file.theirs, Some(theirs)).await?;
-        let my_before = dump(&file.mine, Some(mine)).await?;
+        for file in filled(mine, theirs).await? {
+            let before = dump(&file.theirs, Some(theirs)).await?;
+            let my_before = dump(&file.mine, Some(mine)).await?;
 
-        // Who has no rows sees none, and harms none, not even with ids that others have.
-        let from_nothing = call(&file.empty, &file.my_own).await;
-        let text = format!("{from_nothing:?}");
-        let shows = matches!(method, Method::Shows(_)) && text.contains("of-mine");
-        assert!(
-            !shows && !text.contains("of-theirs"),
-            "{name} {mine:?}: {text}"
-        );
-        if matches!(method, Method::Counts(_)) {
-            assert_eq!(from_nothing?, "0", "{name}");
-        }
-        assert_eq!(
-            dump(&file.mine, Some(mine)).await?,
-            my_before,
-            "{name} {mine:?}"
-        );
+            // Who has no rows sees none, and harms none, not even with ids that others have.
+            let from_nothing = call(&file.empty, &file.my_own).await;
+            let text = format!("{from_nothing:?}");
+            let shows = matches!(method, Method::Shows(_)) && text.contains("of-mine");
+            assert!(
+                !shows && !text.contains("of-theirs"),
+                "{name} {mine:?}: {text}"
+            );
+            if matches!(method, Method::Counts(_)) {
+                assert_eq!(from_nothing?, "0", "{name}");
+            }
+            assert_eq!(
+                dump(&file.mine, Some(mine)).await?,
+                my_before,
+                "{name} {mine:?}"
+            );
 
-        let text = call(&file.mine, &file.my_own)
-            .await
-            .map_err(|error| format!("{name}: {error}"))?;
-        assert!(
-            !text.contains("of-theirs"),
-            "{name} {mine:?} {theirs:?}: {text}"
-        );
-        let my_after = dump(&file.mine, Some(mine)).await?;
-        match method {
-            Method::Shows(_) => assert!(text.contains("of-mine"), "{name}: {text}"),
-            Method::Counts(_) => assert_eq!(text, file.my_own.rows.to_string(), "{name}"),
-            // It did something at all: otherwise it harmed nobody for a bad reason.
-            _ => assert_ne!(my_after, my_before, "{name} wrote nothing"),
+            let text = call(&file.mine, &file.my_own)
+                .await
+                .map_err(|error| format!("{name}: {error}"))?;
+            assert!(
+                !text.contains("of-theirs"),
+                "{name} {mine:?} {theirs:?}: {text}"
+            );
+            let my_after = dump(&file.mine, Some(mine)).await?;
+            match method {
+                Method::Shows(_) => assert!(text.contains("of-mine"), "{name}: {text}"),
+                Method::Counts(_) => assert_eq!(text, file.my_own.rows.to_string(), "{name}"),
+                // It did something at all: otherwise it harmed nobody for a bad reason.
+                _ => assert_ne!(my_after, my_before, "{name} wrote nothing"),
+            }
+            assert_eq!(
+                dump(&file.theirs, Some(theirs)).await?,
+                before,
+                "{name} {mine:?} {theirs:?}"
+            );
         }
-        assert_eq!(
-            dump(&file.theirs, Some(theirs)).await?,
-            before,
-            "{name} {mine:?} {theirs:?}"
-        );
     }
     Ok(())
 }
@@ -213,102 +224,106 @@ fn every_public_method_stands_in_the_table() -> TestResult {
 
 #[tokio::test]
 async fn every_call_of_a_handle_with_an_illegal_prefix_is_invalid_input() -> TestResult {
-    let file = file("", "worker").await?;
-    let before = dump(&file.mine, None).await?;
-    for prefix in ["a\0b".to_owned(), "x".repeat(256)] {
-        let illegal = file.mine.with_prefix(&prefix);
-        let mut results: Vec<(&str, Result<String, StateStoreError>)> = Vec::new();
-        for (name, method) in table() {
-            if let Method::Shows(call) | Method::Counts(call) | Method::Writes(call) = method {
-                results.push((name, call(&illegal, &file.my_own).await));
+    for file in filled("", "worker").await? {
+        let before = dump(&file.mine, None).await?;
+        for prefix in ["a\0b".to_owned(), "x".repeat(256)] {
+            let illegal = file.mine.with_prefix(&prefix);
+            let mut results: Vec<(&str, Result<String, StateStoreError>)> = Vec::new();
+            for (name, method) in table() {
+                if let Method::Shows(call) | Method::Counts(call) | Method::Writes(call) = method {
+                    results.push((name, call(&illegal, &file.my_own).await));
+                }
+            }
+            let migrations = illegal.migrations();
+            let text = |done: Result<(), StateStoreError>| done.map(|()| String::new());
+            results.push(("initialize", text(illegal.initialize().await)));
+            results.push((
+                "history",
+                text(illegal.get_migration_history().await.map(drop)),
+            ));
+            results.push(("applied", text(migrations.applied().await.map(drop))));
+            results.push(("pending", text(migrations.pending().await.map(drop))));
+            results.push((
+                "preview_revert",
+                text(migrations.preview_revert().await.map(drop)),
+            ));
+            results.push(("revert", text(migrations.revert().await.map(drop))));
+            for (name, result) in results {
+                assert!(
+                    matches!(
+                        result,
+                        Err(StateStoreError::InvalidInput {
+                            field: "prefix",
+                            ..
+                        })
+                    ),
+                    "{name}: {result:?}"
+                );
             }
         }
-        let migrations = illegal.migrations();
-        let text = |done: Result<(), StateStoreError>| done.map(|()| String::new());
-        results.push(("initialize", text(illegal.initialize().await)));
-        results.push((
-            "history",
-            text(illegal.get_migration_history().await.map(drop)),
-        ));
-        results.push(("applied", text(migrations.applied().await.map(drop))));
-        results.push(("pending", text(migrations.pending().await.map(drop))));
-        results.push((
-            "preview_revert",
-            text(migrations.preview_revert().await.map(drop)),
-        ));
-        results.push(("revert", text(migrations.revert().await.map(drop))));
-        for (name, result) in results {
-            assert!(
-                matches!(
-                    result,
-                    Err(StateStoreError::InvalidInput {
-                        field: "prefix",
-                        ..
-                    })
-                ),
-                "{name}: {result:?}"
-            );
-        }
+        assert_eq!(dump(&file.mine, None).await?, before);
+        // Closing is every handle's right.
+        file.mine.with_prefix("\0").close().await?;
     }
-    assert_eq!(dump(&file.mine, None).await?, before);
-    // Closing is every handle's right.
-    file.mine.with_prefix("\0").close().await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_snapshot_of_another_namespace_is_not_found() -> TestResult {
-    let file = file("one", "two").await?;
-    let (id, any) = (&file.my_own.snapshot, ChangeIf::Any);
-    let before = dump(&file.mine, None).await?;
-    let snapshots = file.theirs.snapshots();
-    assert_eq!(snapshots.get(id).await?, None);
-    for result in [
-        file.theirs.restore_snapshot(id).await,
-        snapshots.restore(id, any).await.map(drop),
-        snapshots
-            .update(id, &SnapshotOptions::default(), any)
-            .await
-            .map(drop),
-        snapshots.purge(id, any).await,
-    ] {
-        assert!(
-            matches!(result, Err(StateStoreError::NotFound { .. })),
-            "{result:?}"
-        );
+    for file in filled("one", "two").await? {
+        let (id, any) = (&file.my_own.snapshot, ChangeIf::Any);
+        let before = dump(&file.mine, None).await?;
+        let snapshots = file.theirs.snapshots();
+        assert_eq!(snapshots.get(id).await?, None);
+        for result in [
+            file.theirs.restore_snapshot(id).await,
+            snapshots.restore(id, any).await.map(drop),
+            snapshots
+                .update(id, &SnapshotOptions::default(), any)
+                .await
+                .map(drop),
+            snapshots.purge(id, any).await,
+        ] {
+            assert!(
+                matches!(result, Err(StateStoreError::NotFound { .. })),
+                "{result:?}"
+            );
+        }
+        assert_eq!(dump(&file.mine, None).await?, before);
     }
-    assert_eq!(dump(&file.mine, None).await?, before);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_transaction_is_of_the_namespace_of_its_handle() -> TestResult {
-    let file = file("one", "two").await?;
-    let counts: Result<(i64, i64), Box<dyn Error>> = async {
-        let count = |store: SqliteStateStore| async move {
-            store
-                .transact(|tx| tx.agents().count(&AgentFilter::default().include_deleted()))
-                .await
-        };
-        Ok((
-            count(file.mine.clone()).await?,
-            count(file.theirs.clone()).await?,
-        ))
+    for file in filled("one", "two").await? {
+        let counts: Result<(i64, i64), Box<dyn Error>> = async {
+            let count = |store: AnyStateStore| async move {
+                store
+                    .transact(|tx| tx.agents().count(&AgentFilter::default().include_deleted()))
+                    .await
+            };
+            Ok((
+                count(file.mine.clone()).await?,
+                count(file.theirs.clone()).await?,
+            ))
+        }
+        .await;
+        assert_eq!(counts?, (3, 4));
     }
-    .await;
-    assert_eq!(counts?, (3, 4));
     Ok(())
 }
 
 #[tokio::test]
 async fn revisions_of_one_namespace_say_nothing_of_another() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let (one, two) = (store.with_prefix("one"), store.with_prefix("two"));
-    for _ in 0..5 {
-        one.agents().save(&agent("a")).await?;
+    for store in Place::everywhere(StoreOptions::default()).await {
+        let (one, two) = (store.with_prefix("one"), store.with_prefix("two"));
+        for _ in 0..5 {
+            one.agents().save(&agent("a")).await?;
+        }
+        one.agents().purge("a", ChangeIf::Any).await?;
+        assert_eq!(two.agents().save(&agent("a")).await?, Revision::from(1));
+        assert_eq!(one.agents().save(&agent("a")).await?, Revision::from(6));
     }
-    one.agents().purge("a", ChangeIf::Any).await?;
-    assert_eq!(two.agents().save(&agent("a")).await?, Revision::from(1));
-    assert_eq!(one.agents().save(&agent("a")).await?, Revision::from(6));
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use descartes_state::serde_json::json;
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentState, ChangeIf, Event, PageRequest, Session, SqliteStateStore, StateStoreError, Task,
+    AgentState, AnyStateStore, ChangeIf, Event, PageRequest, Session, StateStoreError, Task,
     TaskFilter, TransitionDraft,
 };
 
@@ -57,7 +57,7 @@ impl Own {
 
 pub(crate) type Call =
     for<'a> fn(
-        &'a SqliteStateStore,
+        &'a AnyStateStore,
         &'a Own,
     ) -> Pin<Box<dyn Future<Output = Result<String, StateStoreError>> + Send + 'a>>;
 

@@ -5,11 +5,11 @@ use std::error::Error;
 use std::path::Path;
 
 use crate::polling::until;
-use descartes_state::SqliteStateStore;
 use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state::diesel::prelude::*;
 use descartes_state::diesel::sql_types::{BigInt, Text};
-use descartes_state::diesel::{SqliteConnection, sql_query};
+use descartes_state::diesel::{PgConnection, SqliteConnection, sql_query};
+use descartes_state::{AnyStateStore, SqliteStateStore};
 
 /// The tables of the six aggregates.
 pub const TABLES: [&str; 6] = [
@@ -111,15 +111,20 @@ pub fn columns(
 }
 
 /// Returns every stored value of every row that a namespace has, or that any has for `None`.
-pub async fn dump(
-    store: &SqliteStateStore,
+pub async fn dump<S: Clone + Into<AnyStateStore>>(
+    store: &S,
     namespace: Option<&str>,
 ) -> Result<Vec<String>, Box<dyn Error>> {
     let condition = namespace.map_or_else(String::new, |namespace| {
         format!("WHERE namespace = '{}'", namespace.replace('\'', "''"))
     });
     // Without a prefix: the handle at hand may have an illegal one.
-    let store = store.with_prefix("");
+    let store = store.clone().into().with_prefix("");
+    if store.path().is_none() {
+        return Ok(store
+            .read(move |transaction| Ok(dump_server(transaction.postgres()?, &condition)?))
+            .await?);
+    }
     let rows = store.read(move |transaction| {
         let connection = transaction.sqlite()?;
         let mut rows = Vec::new();
@@ -138,6 +143,18 @@ pub async fn dump(
         Ok(rows)
     });
     Ok(rows.await?)
+}
+
+fn dump_server(connection: &mut PgConnection, condition: &str) -> QueryResult<Vec<String>> {
+    let mut rows = Vec::new();
+    for table in TABLES {
+        let query = format!(
+            "SELECT '{table}: ' || {table}::text AS line FROM {table} {condition} ORDER BY 1"
+        );
+        let lines: Vec<Line> = sql_query(query).load(connection)?;
+        rows.extend(lines.into_iter().map(|line| line.line));
+    }
+    Ok(rows)
 }
 
 /// Fails where SQLite finds the file damaged.

@@ -11,6 +11,7 @@
 mod database;
 mod examples;
 mod migrations;
+mod places;
 mod polling;
 mod postgres;
 mod runs;
@@ -26,6 +27,7 @@ pub use database::{
 };
 pub use examples::example;
 pub use migrations::{migration_names, migrations_directory, migrations_on_disk};
+pub use places::Place;
 pub use polling::{DEADLINE, block_on, poll_once, polled_at_most, soon, until};
 pub use postgres::PostgresSchema;
 pub use runs::real_events;

@@ -4,7 +4,7 @@ use descartes_state::{
     Event, EventFilter, PageRequest, SqliteStateStore, StateStoreError, StoreOptions, page::Order,
 };
 
-use descartes_state_testing::{TestResult, dump, event, real_events};
+use descartes_state_testing::{Place, TestResult, dump, event, real_events};
 
 fn batch(size: usize) -> Vec<Event> {
     (0..size)
@@ -14,77 +14,81 @@ fn batch(size: usize) -> Vec<Event> {
 
 #[tokio::test]
 async fn a_batch_is_appended_in_its_order() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let events = batch(300);
-    let numbers = store.events().append_all(&events).await?;
-    assert!(numbers.is_sorted_by(|one, other| one < other));
-    let page = PageRequest::new(1_000).order(Order::Ascending);
-    let rows = store
-        .events()
-        .list(&EventFilter::default(), &page)
-        .await?
-        .items;
-    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), numbers);
-    assert_eq!(
-        rows.into_iter().map(|row| row.event).collect::<Vec<_>>(),
-        events
-    );
-    assert_eq!(store.search_events("299").await?, events[299..]);
-    assert_eq!(store.events().append_all(&[]).await?, []);
+    for store in Place::everywhere(StoreOptions::default()).await {
+        let events = batch(300);
+        let numbers = store.events().append_all(&events).await?;
+        assert!(numbers.is_sorted_by(|one, other| one < other));
+        let page = PageRequest::new(1_000).order(Order::Ascending);
+        let rows = store
+            .events()
+            .list(&EventFilter::default(), &page)
+            .await?
+            .items;
+        assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), numbers);
+        assert_eq!(
+            rows.into_iter().map(|row| row.event).collect::<Vec<_>>(),
+            events
+        );
+        assert_eq!(store.search_events("299").await?, events[299..]);
+        assert_eq!(store.events().append_all(&[]).await?, []);
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn one_bad_event_keeps_the_whole_batch_out() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let stored = event("stored");
-    store.save_event(&stored).await?;
-    let bad = [
-        Event {
-            session_id: String::new(),
-            ..event("bad")
-        },
-        // Only the database can tell this one, after the others were inserted.
-        Event {
-            content: "conflicting".to_owned(),
-            ..stored
-        },
-    ];
-    for bad in bad {
-        let before = dump(&store, None).await?;
-        let mut events = batch(20);
-        events.insert(10, bad);
-        let refused = store.events().append_all(&events).await;
-        assert!(
-            matches!(
-                refused,
-                Err(StateStoreError::InvalidInput { .. } | StateStoreError::Conflict { .. })
-            ),
-            "{refused:?}"
-        );
-        assert_eq!(dump(&store, None).await?, before);
-        assert_eq!(store.search_events("number").await?, []);
-        // Beside an append of somebody else, which may share its commit.
-        let (handle, good) = (store.events(), event("neighbour"));
-        let (refused, saved) = tokio::join!(handle.append_all(&events), store.save_event(&good));
-        saved?;
-        assert!(refused.is_err());
-        assert_eq!(dump(&store, None).await?.len(), before.len() + 1);
-        assert_eq!(store.search_events("number").await?, []);
-        assert!(store.search_events("neighbour").await?.contains(&good));
+    for store in Place::everywhere(StoreOptions::default()).await {
+        let stored = event("stored");
+        store.save_event(&stored).await?;
+        let bad = [
+            Event {
+                session_id: String::new(),
+                ..event("bad")
+            },
+            // Only the database can tell this one, after the others were inserted.
+            Event {
+                content: "conflicting".to_owned(),
+                ..stored
+            },
+        ];
+        for bad in bad {
+            let before = dump(&store, None).await?;
+            let mut events = batch(20);
+            events.insert(10, bad);
+            let refused = store.events().append_all(&events).await;
+            assert!(
+                matches!(
+                    refused,
+                    Err(StateStoreError::InvalidInput { .. } | StateStoreError::Conflict { .. })
+                ),
+                "{refused:?}"
+            );
+            assert_eq!(dump(&store, None).await?, before);
+            assert_eq!(store.search_events("number").await?, []);
+            // Beside an append of somebody else, which may share its commit.
+            let (handle, good) = (store.events(), event("neighbour"));
+            let (refused, saved) =
+                tokio::join!(handle.append_all(&events), store.save_event(&good));
+            saved?;
+            assert!(refused.is_err());
+            assert_eq!(dump(&store, None).await?.len(), before.len() + 1);
+            assert_eq!(store.search_events("number").await?, []);
+            assert!(store.search_events("neighbour").await?.contains(&good));
+        }
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn an_event_twice_in_a_batch_is_one_row() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let mut events = batch(3);
-    events.push(events[0].clone());
-    let numbers = store.events().append_all(&events).await?;
-    assert_eq!(numbers[3], numbers[0]);
-    assert_eq!(store.events().append_all(&events).await?, numbers);
-    assert_eq!(store.events().count(&EventFilter::default()).await?, 3);
+    for store in Place::everywhere(StoreOptions::default()).await {
+        let mut events = batch(3);
+        events.push(events[0].clone());
+        let numbers = store.events().append_all(&events).await?;
+        assert_eq!(numbers[3], numbers[0]);
+        assert_eq!(store.events().append_all(&events).await?, numbers);
+        assert_eq!(store.events().count(&EventFilter::default()).await?, 3);
+    }
     Ok(())
 }
 

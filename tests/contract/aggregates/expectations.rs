@@ -2,10 +2,10 @@
 
 use descartes_state::uuid::Uuid;
 use descartes_state::{
-    AgentFilter, ChangeIf, PageRequest, Revision, SaveIf, Session, SessionFilter, SessionStatus,
-    SnapshotOptions, SqliteStateStore, StateStoreError, Task, TaskFilter, TaskStatus,
+    AgentFilter, AnyStateStore, ChangeIf, PageRequest, Revision, SaveIf, Session, SessionFilter,
+    SessionStatus, SnapshotOptions, StateStoreError, StoreOptions, Task, TaskFilter, TaskStatus,
 };
-use descartes_state_testing::{TestResult, agent, dump, task};
+use descartes_state_testing::{Place, TestResult, agent, dump, task};
 
 /// What the row of a cell is before the call.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,7 +87,7 @@ enum Aggregate {
 impl Aggregate {
     async fn run(
         self,
-        store: &SqliteStateStore,
+        store: &AnyStateStore,
         (operation, id, condition): (Operation, Uuid, Condition),
     ) -> Result<Option<i64>, StateStoreError> {
         let text = id.to_string();
@@ -142,7 +142,7 @@ impl Aggregate {
     /// The row's revision, and whether it is soft-deleted.
     async fn look(
         self,
-        store: &SqliteStateStore,
+        store: &AnyStateStore,
         id: Uuid,
     ) -> Result<Option<(i64, bool)>, StateStoreError> {
         let text = id.to_string();
@@ -180,11 +180,7 @@ impl Aggregate {
     }
 
     /// A row of the kind that the cell wants, at revision 3 or 4.
-    async fn make(
-        self,
-        store: &SqliteStateStore,
-        row: Row,
-    ) -> Result<(Uuid, i64), StateStoreError> {
+    async fn make(self, store: &AnyStateStore, row: Row) -> Result<(Uuid, i64), StateStoreError> {
         let id = Uuid::now_v7();
         if row != Row::Missing {
             for _ in 0..3 {
@@ -207,70 +203,73 @@ impl Aggregate {
 /// What the call did; that an error wrote nothing, and that it names the row and both revisions.
 async fn every_cell(aggregate: Aggregate) -> TestResult {
     use Operation::{Change, Delete, Purge, Save, Undelete};
-    let store = SqliteStateStore::temporary().await?;
-    for operation in [Save, Change, Delete, Undelete, Purge] {
-        for row in [Row::Missing, Row::Live, Row::Deleted] {
-            for choice in 0..5 {
-                let (id, revision) = aggregate.make(&store, row).await?;
-                let condition = match choice {
-                    0 => Condition::Any,
-                    1 if operation == Save => Condition::Absent,
-                    1 => continue,
-                    2 => Condition::Revision(revision),
-                    3 => Condition::Revision(revision - 1),
-                    _ => Condition::Revision(revision + 1),
-                };
-                let cell = format!("{aggregate:?} {operation:?} of {row:?} {condition:?}");
-                let before = dump(&store, None).await?;
-                let result = aggregate.run(&store, (operation, id, condition)).await;
-                let after = aggregate.look(&store, id).await?;
-                let wanted = outcome(operation, row, condition, revision);
-                let found = match &result {
-                    Ok(given) => {
-                        let is_deleted = operation == Delete;
-                        if operation == Purge {
-                            assert_eq!(after, None, "{cell}");
-                        } else if operation == Undelete && row == Row::Live {
-                            assert_eq!(
-                                (*given, after),
-                                (Some(revision), Some((revision, false))),
-                                "{cell}"
-                            );
-                        } else {
-                            let next = after.map_or(0, |(revision, _)| revision);
-                            // The one above: 0 stands for no row at all.
-                            assert!(
-                                row == Row::Missing || next == revision + 1,
-                                "{cell}: {after:?}"
-                            );
-                            assert_eq!(
-                                (*given, after),
-                                (Some(next), Some((next, is_deleted))),
-                                "{cell}"
-                            );
+    for store in Place::everywhere(StoreOptions::default()).await {
+        for operation in [Save, Change, Delete, Undelete, Purge] {
+            for row in [Row::Missing, Row::Live, Row::Deleted] {
+                for choice in 0..5 {
+                    let (id, revision) = aggregate.make(&store, row).await?;
+                    let condition = match choice {
+                        0 => Condition::Any,
+                        1 if operation == Save => Condition::Absent,
+                        1 => continue,
+                        2 => Condition::Revision(revision),
+                        3 => Condition::Revision(revision - 1),
+                        _ => Condition::Revision(revision + 1),
+                    };
+                    let cell = format!("{aggregate:?} {operation:?} of {row:?} {condition:?}");
+                    let before = dump(&store, None).await?;
+                    let result = aggregate.run(&store, (operation, id, condition)).await;
+                    let after = aggregate.look(&store, id).await?;
+                    let wanted = outcome(operation, row, condition, revision);
+                    let found = match &result {
+                        Ok(given) => {
+                            let is_deleted = operation == Delete;
+                            if operation == Purge {
+                                assert_eq!(after, None, "{cell}");
+                            } else if operation == Undelete && row == Row::Live {
+                                assert_eq!(
+                                    (*given, after),
+                                    (Some(revision), Some((revision, false))),
+                                    "{cell}"
+                                );
+                            } else {
+                                let next = after.map_or(0, |(revision, _)| revision);
+                                // The one above: 0 stands for no row at all.
+                                assert!(
+                                    row == Row::Missing || next == revision + 1,
+                                    "{cell}: {after:?}"
+                                );
+                                assert_eq!(
+                                    (*given, after),
+                                    (Some(next), Some((next, is_deleted))),
+                                    "{cell}"
+                                );
+                            }
+                            Outcome::Done
                         }
-                        Outcome::Done
+                        Err(StateStoreError::NotFound { id: named, .. })
+                            if *named == id.to_string() =>
+                        {
+                            Outcome::NotFound
+                        }
+                        Err(StateStoreError::Deleted { id: named, .. })
+                            if *named == id.to_string() =>
+                        {
+                            Outcome::Deleted
+                        }
+                        Err(StateStoreError::Conflict {
+                            expected: asked,
+                            actual,
+                            ..
+                        }) if *asked == condition.save() && actual.get() == revision => {
+                            Outcome::Conflict
+                        }
+                        Err(error) => return Err(format!("{cell}: {error}").into()),
+                    };
+                    assert_eq!(found, wanted, "{cell}: {result:?}");
+                    if result.is_err() {
+                        assert_eq!(dump(&store, None).await?, before, "{cell}");
                     }
-                    Err(StateStoreError::NotFound { id: named, .. })
-                        if *named == id.to_string() =>
-                    {
-                        Outcome::NotFound
-                    }
-                    Err(StateStoreError::Deleted { id: named, .. }) if *named == id.to_string() => {
-                        Outcome::Deleted
-                    }
-                    Err(StateStoreError::Conflict {
-                        expected: asked,
-                        actual,
-                        ..
-                    }) if *asked == condition.save() && actual.get() == revision => {
-                        Outcome::Conflict
-                    }
-                    Err(error) => return Err(format!("{cell}: {error}").into()),
-                };
-                assert_eq!(found, wanted, "{cell}: {result:?}");
-                if result.is_err() {
-                    assert_eq!(dump(&store, None).await?, before, "{cell}");
                 }
             }
         }
@@ -295,107 +294,110 @@ async fn every_expectation_of_sessions_has_its_outcome() -> TestResult {
 
 #[tokio::test]
 async fn every_expectation_of_snapshots_has_its_outcome() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let snapshots = store.snapshots();
-    let at = |revision: i64| ChangeIf::Revision(revision.into());
-    let options = SnapshotOptions::default().description("new");
-    store.save_agent_state(&agent("a")).await?;
-    for missing in [ChangeIf::Any, at(1)] {
-        let update = snapshots.update("none", &options, missing).await;
-        assert!(
-            matches!(update, Err(StateStoreError::NotFound { .. })),
-            "{update:?}"
-        );
-        let purge = snapshots.purge("none", missing).await;
-        assert!(
-            matches!(purge, Err(StateStoreError::NotFound { .. })),
-            "{purge:?}"
-        );
-        let restore = snapshots.restore("none", missing).await;
-        assert!(
-            matches!(restore, Err(StateStoreError::NotFound { .. })),
-            "{restore:?}"
-        );
-    }
-    let id = snapshots.create("a", &SnapshotOptions::default()).await?;
-    let second = snapshots.update(&id, &options, ChangeIf::Any).await?;
-    assert_eq!(second, Revision::from(2));
-    let third = snapshots.update(&id, &options, second.into()).await?;
-    assert_eq!(third, Revision::from(3));
-    for wrong in [at(2), at(4)] {
-        let update = snapshots
-            .update(&id, &SnapshotOptions::default(), wrong)
-            .await;
-        assert!(
-            matches!(&update, Err(StateStoreError::Conflict { entity: "snapshot", expected, actual, .. })
+    for store in Place::everywhere(StoreOptions::default()).await {
+        let snapshots = store.snapshots();
+        let at = |revision: i64| ChangeIf::Revision(revision.into());
+        let options = SnapshotOptions::default().description("new");
+        store.save_agent_state(&agent("a")).await?;
+        for missing in [ChangeIf::Any, at(1)] {
+            let update = snapshots.update("none", &options, missing).await;
+            assert!(
+                matches!(update, Err(StateStoreError::NotFound { .. })),
+                "{update:?}"
+            );
+            let purge = snapshots.purge("none", missing).await;
+            assert!(
+                matches!(purge, Err(StateStoreError::NotFound { .. })),
+                "{purge:?}"
+            );
+            let restore = snapshots.restore("none", missing).await;
+            assert!(
+                matches!(restore, Err(StateStoreError::NotFound { .. })),
+                "{restore:?}"
+            );
+        }
+        let id = snapshots.create("a", &SnapshotOptions::default()).await?;
+        let second = snapshots.update(&id, &options, ChangeIf::Any).await?;
+        assert_eq!(second, Revision::from(2));
+        let third = snapshots.update(&id, &options, second.into()).await?;
+        assert_eq!(third, Revision::from(3));
+        for wrong in [at(2), at(4)] {
+            let update = snapshots
+                .update(&id, &SnapshotOptions::default(), wrong)
+                .await;
+            assert!(
+                matches!(&update, Err(StateStoreError::Conflict { entity: "snapshot", expected, actual, .. })
                 if *expected == wrong.into() && *actual == third),
-            "{update:?}"
+                "{update:?}"
+            );
+            let purge = snapshots.purge(&id, wrong).await;
+            assert!(
+                matches!(purge, Err(StateStoreError::Conflict { actual, .. }) if actual == third),
+                "{purge:?}"
+            );
+        }
+        let kept = snapshots.get(&id).await?.ok_or("the snapshot went")?;
+        assert_eq!(
+            (kept.description.as_deref(), kept.revision),
+            (Some("new"), third)
         );
-        let purge = snapshots.purge(&id, wrong).await;
-        assert!(
-            matches!(purge, Err(StateStoreError::Conflict { actual, .. }) if actual == third),
-            "{purge:?}"
-        );
+        snapshots.purge(&id, third.into()).await?;
+        assert_eq!(snapshots.get(&id).await?, None);
     }
-    let kept = snapshots.get(&id).await?.ok_or("the snapshot went")?;
-    assert_eq!(
-        (kept.description.as_deref(), kept.revision),
-        (Some("new"), third)
-    );
-    snapshots.purge(&id, third.into()).await?;
-    assert_eq!(snapshots.get(&id).await?, None);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_restore_expects_the_revision_of_the_agent() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let (agents, snapshots) = (store.agents(), store.snapshots());
-    let before = agents.save(&agent("a")).await?;
-    let id = snapshots.create("a", &SnapshotOptions::default()).await?;
-    let revision = agents.set_status("a", "busy", ChangeIf::Any).await?;
-    let result = snapshots.restore(&id, before.into()).await;
-    assert!(
-        matches!(&result, Err(StateStoreError::Conflict { entity: "agent", actual, .. }) if *actual == revision),
-        "{result:?}"
-    );
-    assert_eq!(
-        agents.get("a").await?.map(|agent| agent.state.status),
-        Some("busy".into())
-    );
-    let revision = snapshots.restore(&id, revision.into()).await?;
-    let deleted = agents.delete("a", revision.into()).await?;
-    let result = snapshots.restore(&id, deleted.into()).await;
-    assert!(
-        matches!(
-            result,
-            Err(StateStoreError::Deleted {
-                entity: "agent",
-                ..
-            })
-        ),
-        "{result:?}"
-    );
-    let restored = snapshots.restore(&id, ChangeIf::Any).await?;
-    assert_eq!(restored.get(), deleted.get() + 1);
+    for store in Place::everywhere(StoreOptions::default()).await {
+        let (agents, snapshots) = (store.agents(), store.snapshots());
+        let before = agents.save(&agent("a")).await?;
+        let id = snapshots.create("a", &SnapshotOptions::default()).await?;
+        let revision = agents.set_status("a", "busy", ChangeIf::Any).await?;
+        let result = snapshots.restore(&id, before.into()).await;
+        assert!(
+            matches!(&result, Err(StateStoreError::Conflict { entity: "agent", actual, .. }) if *actual == revision),
+            "{result:?}"
+        );
+        assert_eq!(
+            agents.get("a").await?.map(|agent| agent.state.status),
+            Some("busy".into())
+        );
+        let revision = snapshots.restore(&id, revision.into()).await?;
+        let deleted = agents.delete("a", revision.into()).await?;
+        let result = snapshots.restore(&id, deleted.into()).await;
+        assert!(
+            matches!(
+                result,
+                Err(StateStoreError::Deleted {
+                    entity: "agent",
+                    ..
+                })
+            ),
+            "{result:?}"
+        );
+        let restored = snapshots.restore(&id, ChangeIf::Any).await?;
+        assert_eq!(restored.get(), deleted.get() + 1);
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_session_ends_only_as_expected() -> TestResult {
-    let store = SqliteStateStore::temporary().await?;
-    let sessions = store.sessions();
-    let started = sessions.start(&Session::new("s", "a")).await?;
-    let touched = sessions.touch("s", started.into()).await?;
-    let result = sessions
-        .end("s", SessionStatus::Completed, started.into())
-        .await;
-    assert!(
-        matches!(result, Err(StateStoreError::Conflict { .. })),
-        "{result:?}"
-    );
-    sessions
-        .end("s", SessionStatus::Completed, touched.into())
-        .await?;
+    for store in Place::everywhere(StoreOptions::default()).await {
+        let sessions = store.sessions();
+        let started = sessions.start(&Session::new("s", "a")).await?;
+        let touched = sessions.touch("s", started.into()).await?;
+        let result = sessions
+            .end("s", SessionStatus::Completed, started.into())
+            .await;
+        assert!(
+            matches!(result, Err(StateStoreError::Conflict { .. })),
+            "{result:?}"
+        );
+        sessions
+            .end("s", SessionStatus::Completed, touched.into())
+            .await?;
+    }
     Ok(())
 }
