@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 /// Runs descartes-state and its peers side by side, and prints how they compare.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct Arguments {
     /// Ends within three minutes: what most goals need, three short rounds
     #[arg(long)]
@@ -41,9 +41,15 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Command>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// One measurement; the program calls itself so
     #[command(hide = true)]
     Contestant { job: String },
+    /// The same on a PostgreSQL server, beside sqlx and tokio-postgres
+    #[cfg(feature = "server")]
+    Server {
+        /// The URL of the server's database `postgres`; others are made beside it
+        url: String,
+    },
 }

@@ -10,6 +10,8 @@ mod plan;
 mod prepare;
 mod results;
 mod run;
+#[cfg(feature = "server")]
+mod server;
 mod tables;
 mod verify;
 
@@ -35,6 +37,21 @@ fn main() -> Result<()> {
             let job: Job = serde_json::from_str(job).context("the job")?;
             println!("{}", serde_json::to_string(&contestants::run(&job)?)?);
             Ok(())
+        }
+        #[cfg(feature = "server")]
+        Some(Command::Server { url }) => {
+            let data = data(&arguments);
+            let corpus = Corpus::load(data.as_deref())?;
+            let arguments = Arguments {
+                data,
+                ..arguments.clone()
+            };
+            let parent = target_directory().join("databases");
+            fs::create_dir_all(&parent)?;
+            let directory = tempdir(&parent)?;
+            let compared = server::compare(&arguments, url, &corpus, &directory);
+            fs::remove_dir_all(&directory)?;
+            compared
         }
         None => compare(&arguments),
     }

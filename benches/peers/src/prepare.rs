@@ -10,7 +10,7 @@ use descartes_state::SqliteStateStore;
 use harness::{Corpus, Database, Inputs, Scale, StateSize, agent_id};
 use uuid::Uuid;
 
-use crate::contestants::{agent, event, task, transition};
+use crate::contestants::{Store, agent, event, task, transition};
 use crate::verify::{Contents, contents};
 
 pub(crate) struct Prepared {
@@ -38,7 +38,10 @@ pub(crate) fn prepare(
         let path = directory.join(format!("prepared-{database:?}.db").to_lowercase());
         crate::files::remove(&path)?;
         runtime
-            .block_on(fill(&path, corpus, scale, database))
+            .block_on(async {
+                let store = SqliteStateStore::new(&path, false).await?;
+                fill(&store.into(), corpus, scale, database).await
+            })
             .with_context(|| format!("preparing {database:?}"))?;
         let contents = contents(&path)?;
         let bytes = fs::metadata(&path)?.len();
@@ -54,13 +57,18 @@ pub(crate) fn prepare(
     Ok(prepared)
 }
 
-async fn fill(path: &Path, corpus: &Corpus, scale: Scale, database: Database) -> Result<()> {
-    let store = SqliteStateStore::new(path, false).await?;
+/// Fills a store with the rows that workloads run on, and closes it.
+pub(crate) async fn fill(
+    store: &Store,
+    corpus: &Corpus,
+    scale: Scale,
+    database: Database,
+) -> Result<()> {
     store.initialize().await?;
     match database {
         Database::Small => {
-            agents(&store, corpus, scale.agents).await?;
-            events(&store, corpus, scale.agents).await?;
+            agents(store, corpus, scale.agents).await?;
+            events(store, corpus, scale.agents).await?;
             store
                 .transact(|tx| {
                     for number in 0..Inputs::TASKS {
@@ -72,11 +80,11 @@ async fn fill(path: &Path, corpus: &Corpus, scale: Scale, database: Database) ->
                 .await?;
         }
         Database::Large => {
-            agents(&store, corpus, scale.listed).await?;
-            transitions(&store, corpus, scale).await?;
+            agents(store, corpus, scale.listed).await?;
+            transitions(store, corpus, scale).await?;
         }
-        Database::Events => events(&store, corpus, scale.events).await?,
-        Database::Million => events(&store, corpus, scale.many_events).await?,
+        Database::Events => events(store, corpus, scale.events).await?,
+        Database::Million => events(store, corpus, scale.many_events).await?,
     }
     // It moves the log into the file: what is copied is one file.
     store.close().await?;
@@ -87,7 +95,7 @@ fn descartes_state_error(error: anyhow::Error) -> descartes_state::StateStoreErr
     descartes_state::StateStoreError::Application(error.into())
 }
 
-async fn agents(store: &SqliteStateStore, corpus: &Corpus, count: usize) -> Result<()> {
+async fn agents(store: &Store, corpus: &Corpus, count: usize) -> Result<()> {
     for from in (0..count).step_by(500) {
         let states: Vec<_> = (from..count.min(from + 500))
             .map(|number| agent(harness::agent(corpus, number, 0, StateSize::Small)))
@@ -104,7 +112,7 @@ async fn agents(store: &SqliteStateStore, corpus: &Corpus, count: usize) -> Resu
     Ok(())
 }
 
-async fn events(store: &SqliteStateStore, corpus: &Corpus, count: usize) -> Result<()> {
+async fn events(store: &Store, corpus: &Corpus, count: usize) -> Result<()> {
     for from in (0..count).step_by(10_000) {
         let rows: Vec<_> = (from..count.min(from + 10_000))
             .map(|number| {
@@ -120,7 +128,7 @@ async fn events(store: &SqliteStateStore, corpus: &Corpus, count: usize) -> Resu
 }
 
 /// Two of three belong to the busy agents, spread over the whole table.
-async fn transitions(store: &SqliteStateStore, corpus: &Corpus, scale: Scale) -> Result<()> {
+async fn transitions(store: &Store, corpus: &Corpus, scale: Scale) -> Result<()> {
     let busy = Inputs::BUSY_AGENTS;
     let total = scale.transitions * busy * 3 / 2;
     for from in (0..total).step_by(2000) {

@@ -23,9 +23,15 @@ pub(crate) enum Way {
     Closure,
 }
 
+/// The store that is measured.
+#[cfg(feature = "server")]
+pub(crate) type Store = descartes_state::AnyStateStore;
+#[cfg(not(feature = "server"))]
+pub(crate) type Store = SqliteStateStore;
+
 #[derive(Clone)]
 pub(crate) struct Descartes {
-    store: SqliteStateStore,
+    store: Store,
     native: Arc<Native>,
     way: Way,
 }
@@ -52,6 +58,10 @@ impl Descartes {
             options = options.inline_budget(Duration::ZERO);
         }
         let store = SqliteStateStore::open(&setup.path, options).await?;
+        Self::over(store.into(), setup, way).await
+    }
+
+    pub(crate) async fn over(store: Store, setup: Setup, way: Way) -> Result<Self> {
         store.initialize().await?;
         let inputs = &setup.inputs;
         let cursors = match setup.workload.action {
@@ -130,7 +140,7 @@ impl Descartes {
     }
 }
 
-async fn cursors(store: &SqliteStateStore) -> Result<Vec<Option<Cursor>>> {
+async fn cursors(store: &Store) -> Result<Vec<Option<Cursor>>> {
     let mut cursors = vec![None];
     while let Some(at) = cursors.last() {
         let page = store

@@ -17,8 +17,7 @@ use harness::{
 
 use deadpool_diesel::DeadpoolDiesel;
 use deadpool_sqlite::DeadpoolSqlite;
-use descartes::{Descartes, Way};
-pub(crate) use descartes::{agent, event, task, transition};
+pub(crate) use descartes::{Descartes, Store, Way, agent, event, task, transition};
 use rusqlite_thread::Rusqlite;
 use tokio_rusqlite::TokioRusqlite;
 
