@@ -19,6 +19,9 @@ pub(crate) struct CommitNotes {
     pub(crate) lending_failed: bool,
     /// The last event when the connection was lent: what is above it was written through the connection.
     pub(crate) last_event_before: Option<i64>,
+    /// The number of the transaction, where a statement has returned it.
+    #[cfg(feature = "postgres")]
+    pub(crate) transaction: Option<i64>,
     /// Up to which number each table was whole before the transaction's snapshot was taken; empty where each statement sees
     /// what is there when it runs.
     #[cfg(feature = "postgres")]

@@ -10,6 +10,8 @@ mod enums;
 mod event;
 mod footprint;
 mod session;
+#[cfg(feature = "postgres")]
+mod shared;
 mod snapshot;
 mod step;
 mod stored;
@@ -31,6 +33,8 @@ pub(crate) use event::{EventRow, GuideEventRow, NewEvent};
 pub(crate) use footprint::Footprint;
 pub(crate) use session::{NewSession, SessionRow};
 pub use session::{Session, SessionFilter, SessionRecord};
+#[cfg(feature = "postgres")]
+pub(crate) use shared::{SharedWrite, Wrote};
 pub(crate) use snapshot::{NewSnapshot, SnapshotChange, SnapshotRow, SnapshotSummary};
 pub use snapshot::{SnapshotFilter, SnapshotOptions, SnapshotRecord};
 pub(crate) use step::{NewStep, NewStepChange};

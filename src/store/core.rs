@@ -1,5 +1,7 @@
 //! What every handle of a store works on: the backend, and whose rows it sees.
 
+#[cfg(feature = "postgres")]
+use std::any::Any;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +14,15 @@ use crate::engine::postgres;
 use crate::engine::{Handle, ReadExtent, SearchIndexTask, WriteKind, WriteSize};
 use crate::error::StateStoreError;
 use crate::models::{Footprint, Scope};
+#[cfg(feature = "postgres")]
+use crate::models::{Stepped, Wrote};
 use crate::namespace::Namespace;
+#[cfg(feature = "postgres")]
+use crate::numbers::{Revision, Seq};
 use crate::repository::{self, ReadTransaction, Transaction};
 use crate::store::row_locks::RowLocks;
+#[cfg(feature = "postgres")]
+use crate::store::shared_writes::{Answer, SharedWrites};
 
 /// A store under one prefix. Clones share everything.
 #[derive(Clone)]
@@ -30,7 +38,7 @@ pub(crate) struct StoreCore {
 pub(super) enum Backend {
     Sqlite(Arc<Handle>),
     #[cfg(feature = "postgres")]
-    Postgres(Arc<postgres::Handle>),
+    Postgres(Arc<postgres::Handle>, Arc<SharedWrites>),
 }
 
 impl fmt::Debug for StoreCore {
@@ -81,7 +89,7 @@ impl StoreCore {
         match &self.backend {
             Backend::Sqlite(handle) => handle.path().display().to_string(),
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => handle.address(),
+            Backend::Postgres(handle, _) => handle.address(),
         }
     }
 
@@ -90,7 +98,7 @@ impl StoreCore {
         match &self.backend {
             Backend::Sqlite(handle) => Some(handle.path()),
             #[cfg(feature = "postgres")]
-            Backend::Postgres(_) => None,
+            Backend::Postgres(..) => None,
         }
     }
 
@@ -137,7 +145,7 @@ impl StoreCore {
                     .await
             }
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => {
+            Backend::Postgres(handle, _) => {
                 let work = move |connection: &mut _, budget: &_| {
                     let mut notes = CommitNotes::default();
                     work(&mut repository::Backend::counted_postgres(
@@ -185,7 +193,7 @@ impl StoreCore {
                     .await
             }
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => {
+            Backend::Postgres(handle, _) => {
                 handle
                     .read_closure(operation, move |connection, notes| {
                         work(&mut repository::Backend::postgres(
@@ -204,7 +212,7 @@ impl StoreCore {
         let others_write = match &self.backend {
             Backend::Sqlite(_) => false,
             #[cfg(feature = "postgres")]
-            Backend::Postgres(_) => true,
+            Backend::Postgres(..) => true,
         };
         if others_write {
             prepared.name_rows(aggregate, &mut |aggregate, key| {
@@ -212,6 +220,43 @@ impl StoreCore {
             });
         }
         locks
+    }
+
+    /// Writes what was prepared, with others where that can be.
+    pub(super) async fn write_prepared<T, P, F>(
+        &self,
+        operation: &'static str,
+        kind: WriteKind,
+        size: WriteSize,
+        locks: RowLocks,
+        prepared: P,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        P: Footprint + Send + Sync + 'static,
+        F: FnMut(&mut repository::Backend<'_>, &P) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        #[cfg(feature = "postgres")]
+        if let Backend::Postgres(handle, shared) = &self.backend {
+            let prepared = Arc::new(prepared);
+            let value = Arc::clone(&prepared);
+            let written = shared.write(handle, operation, value, size.bytes);
+            return match written.instrument(operation_span(operation)).await {
+                Answer::Wrote(wrote) => returned(wrote),
+                Answer::Failed(error) => Err(error),
+                Answer::Alone => {
+                    self.write(operation, kind, size, locks, move |backend| {
+                        work(backend, &prepared)
+                    })
+                    .await
+                }
+            };
+        }
+        self.write(operation, kind, size, locks, move |backend| {
+            work(backend, &prepared)
+        })
+        .await
     }
 
     /// Writes, for the store itself.
@@ -241,7 +286,7 @@ impl StoreCore {
                     .await
             }
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => {
+            Backend::Postgres(handle, _) => {
                 let work = move |connection: &mut _, notes: &mut _| {
                     work(&mut repository::Backend::postgres(
                         connection, &scope, notes,
@@ -270,7 +315,7 @@ impl StoreCore {
                     .await
             }
             #[cfg(feature = "postgres")]
-            Backend::Postgres(_) => match task {
+            Backend::Postgres(..) => match task {
                 // The server keeps its index; what the words are is written with each event.
                 SearchIndexTask::Check => Ok(()),
                 SearchIndexTask::Rebuild => {
@@ -291,7 +336,7 @@ impl StoreCore {
         match &self.backend {
             Backend::Sqlite(handle) => handle.initialize().instrument(span).await,
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => handle.initialize().instrument(span).await,
+            Backend::Postgres(handle, _) => handle.initialize().instrument(span).await,
         }
     }
 
@@ -301,7 +346,7 @@ impl StoreCore {
         match &self.backend {
             Backend::Sqlite(handle) => handle.close().instrument(span).await,
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => handle.close().instrument(span).await,
+            Backend::Postgres(handle, _) => handle.close().instrument(span).await,
         }
     }
 
@@ -355,6 +400,30 @@ impl StoreCore {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Returns what a method returns of a shared write.
+#[cfg(feature = "postgres")]
+fn returned<T: 'static>(wrote: Wrote) -> Result<T, StateStoreError> {
+    let seqs = |seqs: Vec<i64>| seqs.into_iter().map(Seq::from);
+    let value: Box<dyn Any> = match (wrote.revision, wrote.transition) {
+        (Some(revision), Some(transition)) => Box::new(Stepped {
+            revision: revision.into(),
+            transition: transition.into(),
+            events: seqs(wrote.events).collect(),
+            session: None,
+        }),
+        (Some(revision), None) => Box::new(Revision::from(revision)),
+        (None, _) => match seqs(wrote.events).next() {
+            Some(seq) => Box::new(seq),
+            None => return Err(StateStoreError::Closed),
+        },
+    };
+    // Each method has the one type: the tests of the contract take them all.
+    value
+        .downcast()
+        .map(|value| *value)
+        .map_err(|_| StateStoreError::Closed)
 }
 
 /// Returns how much a prepared write is.

@@ -77,8 +77,8 @@ macro_rules! handle {
                     let locks = self.core.locks(stringify!($noun), &prepared);
                     let prepared = $crate::models::Footprint::held(prepared);
                     self.core
-                        .write(operation, kind, size, locks, move |backend| {
-                            let $write_prepared = &prepared;
+                        .write_prepared(operation, kind, size, locks, prepared, |backend, prepared| {
+                            let $write_prepared = prepared;
                             $crate::repository::on_table!(backend, $Table, |$write_table| $write_run)
                         })
                         .await

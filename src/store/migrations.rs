@@ -57,7 +57,7 @@ impl<'s> Migrations<'s> {
         match &self.core.backend {
             Backend::Sqlite(_) => migrations::KNOWN,
             #[cfg(feature = "postgres")]
-            Backend::Postgres(_) => migrations::postgres::KNOWN,
+            Backend::Postgres(..) => migrations::postgres::KNOWN,
         }
     }
 
@@ -73,7 +73,7 @@ impl<'s> Migrations<'s> {
                 Ok(schema.into_applied())
             }
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => handle.schema(operation).instrument(span).await,
+            Backend::Postgres(handle, _) => handle.schema(operation).instrument(span).await,
         }
     }
 
@@ -83,7 +83,7 @@ impl<'s> Migrations<'s> {
         match &self.core.backend {
             Backend::Sqlite(handle) => handle.revert(operation, keep).instrument(span).await,
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => handle.revert(operation, keep).instrument(span).await,
+            Backend::Postgres(handle, _) => handle.revert(operation, keep).instrument(span).await,
         }
     }
 }

@@ -18,6 +18,8 @@ mod migrations;
 mod postgres;
 mod row_locks;
 mod sessions;
+#[cfg(feature = "postgres")]
+mod shared_writes;
 mod snapshots;
 mod sqlite;
 mod tasks;

@@ -76,7 +76,7 @@ impl PostgresStateStore {
             .instrument(operation_span("open"))
             .await
             .map_err(|error| error.during("open"))?;
-        let backend = Backend::Postgres(Arc::new(handle));
+        let backend = Backend::Postgres(Arc::new(handle), Arc::default());
         Ok(Self {
             core: StoreCore::new(backend, scope),
         })

@@ -104,7 +104,13 @@ pub(crate) fn breaches(file: &Path, source: &str, face: &BTreeSet<String>) -> Ve
     if room == "schema" && has("use") && file != Path::new("schema/postgres.rs") {
         breach("schema is generated and imports nothing".into());
     }
-    if !["migrations", "engine"].contains(&room.as_str()) {
+    // The few hot statements that Diesel can't say.
+    let hot = [
+        "repository/postgres/shared.rs",
+        "repository/postgres/search.rs",
+    ];
+    let has_hot_statements = hot.iter().any(|hot| file == Path::new(hot));
+    if !has_hot_statements && !["migrations", "engine"].contains(&room.as_str()) {
         for (index, word) in words.iter().enumerate() {
             let next = words.get(index + 1).map_or("", String::as_str);
             let is_sql = word == "sql" && ["(", "::<"].contains(&next);

@@ -26,7 +26,7 @@ pub(super) struct Connections {
     pool: Pool,
     slots: Arc<Semaphore>,
     count: u32,
-    idle: Mutex<Vec<Object>>,
+    idle: Mutex<Vec<Kept>>,
     timeout: AcquireTimeout,
     settings: String,
     runtime: Handle,
@@ -95,6 +95,7 @@ impl Connections {
         Ok(Slot {
             connections: Arc::clone(self),
             object: None,
+            life: None,
             is_new: false,
             _slot: slot,
         })
@@ -113,12 +114,12 @@ impl Connections {
     /// Closes those that are kept: where one was cut off, so were the others.
     pub(super) fn forget_idle(&self) {
         let idle = std::mem::take(&mut *self.lock_idle());
-        for object in idle {
-            drop(Object::take(object));
+        for kept in idle {
+            drop(Object::take(kept.object));
         }
     }
 
-    fn lock_idle(&self) -> MutexGuard<'_, Vec<Object>> {
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -155,10 +156,18 @@ fn settings(address: &Address, options: &StoreOptions) -> String {
     settings
 }
 
+/// A connection that is kept, and in which life of the server it was opened: a crash ends both.
+struct Kept {
+    object: Object,
+    life: Option<String>,
+}
+
 /// A place for one operation, with a connection while it has one.
 pub(super) struct Slot {
     connections: Arc<Connections>,
     object: Option<Object>,
+    /// In which life of the server the connection was opened, once that was asked for.
+    life: Option<String>,
     /// Whether the connection still has to be told its settings.
     is_new: bool,
     _slot: OwnedSemaphorePermit,
@@ -172,7 +181,10 @@ impl Slot {
         }
         let kept = self.connections.lock_idle().pop();
         self.object = Some(match kept {
-            Some(object) => object,
+            Some(Kept { object, life }) => {
+                self.life = life;
+                object
+            }
             None => {
                 self.is_new = true;
                 let opened = self.connections.pool.get().await;
@@ -185,7 +197,7 @@ impl Slot {
     /// Runs work on the connection. On a thread that may wait.
     pub(super) fn run<T>(
         &mut self,
-        work: impl FnOnce(&mut PgConnection) -> Result<T, StateStoreError>,
+        work: impl FnOnce(&mut PgConnection, &mut Option<String>) -> Result<T, StateStoreError>,
     ) -> Result<T, StateStoreError> {
         let object = self.object.as_ref().ok_or(StateStoreError::Closed)?;
         let mut connection = object.lock().map_err(|_| StateStoreError::Closed)?;
@@ -193,11 +205,12 @@ impl Slot {
             connection.batch_execute(&self.connections.settings)?;
             self.is_new = false;
         }
-        work(&mut connection)
+        work(&mut connection, &mut self.life)
     }
 
     /// Throws the connection away.
     pub(super) fn discard(&mut self) {
+        self.life = None;
         if let Some(object) = self.object.take() {
             drop(Object::take(object));
         }
@@ -220,7 +233,10 @@ fn unreachable(error: deadpool_diesel::PoolError, address: &Address) -> StateSto
 impl Drop for Slot {
     fn drop(&mut self) {
         match self.object.take() {
-            Some(object) if !self.is_new => self.connections.lock_idle().push(object),
+            Some(object) if !self.is_new => {
+                let life = self.life.take();
+                self.connections.lock_idle().push(Kept { object, life });
+            }
             _ => {}
         }
     }

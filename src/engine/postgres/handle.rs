@@ -139,7 +139,7 @@ impl Handle {
             let budget = ReadBudget::new(None);
             work(connection, &budget)
         };
-        self.repeat(operation, move |connection| {
+        self.repeat(operation, move |connection, _| {
             read_once(connection, &mut work)
         })
         .await
@@ -161,7 +161,7 @@ impl Handle {
         self.ensure_ready(operation).await?;
         let (id, before) = (self.id, self.before_snapshot);
         let mut closure = Some(work);
-        self.repeat(operation, move |connection| {
+        self.repeat(operation, move |connection, _| {
             read_in_snapshot(connection, id, before, &mut closure)
         })
         .await
@@ -187,8 +187,9 @@ impl Handle {
             WriteKind::Closure(_) => Work::Closure(self.id),
             _ => Work::Own,
         };
-        let attempt =
-            move |connection: &mut PgConnection| write_once(connection, whose, &locks, &mut work);
+        let attempt = move |connection: &mut PgConnection, life: &mut Option<String>| {
+            write_once(connection, life, whose, &locks, &mut work)
+        };
         self.repeat_as(operation, whose, attempt).await
     }
 
@@ -206,7 +207,7 @@ impl Handle {
         operation: &'static str,
         mut work: impl FnMut(&mut PgConnection) -> Result<T, StateStoreError> + Send + 'static,
     ) -> Result<T, StateStoreError> {
-        self.repeat(operation, move |connection| {
+        self.repeat(operation, move |connection, _| {
             read_once(connection, &mut work)
         })
         .await
@@ -217,7 +218,7 @@ impl Handle {
     async fn repeat<T, F>(&self, operation: &'static str, attempt: F) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut PgConnection) -> (Tried<T>, bool) + Send + 'static,
+        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, bool) + Send + 'static,
     {
         self.repeat_as(operation, Work::Own, attempt).await
     }
@@ -231,7 +232,7 @@ impl Handle {
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut PgConnection) -> (Tried<T>, bool) + Send + 'static,
+        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, bool) + Send + 'static,
     {
         let started = Instant::now();
         let patience = self.connections.patience();
@@ -298,10 +299,10 @@ impl Handle {
     ) -> Result<((Slot, F), Tried<T>), StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut PgConnection) -> (Tried<T>, bool) + Send + 'static,
+        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, bool) + Send + 'static,
     {
         on_blocking_pool(&current_or(&self.runtime), move || {
-            let tried = slot.run(|connection| Ok(attempt(connection)));
+            let tried = slot.run(|connection, life| Ok(attempt(connection, life)));
             let tried = match tried {
                 Ok((tried, true)) => tried,
                 Ok((tried, false)) => {
@@ -334,7 +335,7 @@ impl Handle {
             let asked = match slot.connect().await {
                 Ok(()) => {
                     let transaction = transaction.clone();
-                    let ask = move |connection: &mut PgConnection| {
+                    let ask = move |connection: &mut PgConnection, _: &mut Option<String>| {
                         let asked = was_committed(connection, &transaction);
                         let is_intact = asked.is_ok();
                         (Tried::Done(asked), is_intact)

@@ -73,6 +73,7 @@ pub(super) enum Work {
 /// Runs work in a transaction, and commits it. The second value says whether the connection may be used again.
 pub(super) fn write_once<T>(
     connection: &mut PgConnection,
+    life: &mut Option<String>,
     whose: Work,
     locks: &[i64],
     work: &mut dyn FnMut(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
@@ -98,10 +99,17 @@ pub(super) fn write_once<T>(
         Work::Closure(database) => as_closure_of(database, || work(connection, &mut notes)),
     });
     let ended = match (&result, mark) {
-        (Ok(_), mark) => match number(connection) {
-            Ok((found, _)) if found != mark => Err(StateStoreError::TransactionEscaped),
-            Ok((_, number)) => Ok(number),
-            Err(error) => Err(error),
+        (Ok(_), mark) => match (notes.transaction, &life) {
+            // The store's own statement has said so.
+            (Some(number), Some(life)) if mark.is_none() => Ok(Some(Transaction {
+                number,
+                life: Some(life.clone()),
+            })),
+            _ => match number(connection, life) {
+                Ok((found, _)) if found != mark => Err(StateStoreError::TransactionEscaped),
+                Ok((_, number)) => Ok(number),
+                Err(error) => Err(error),
+            },
         },
         (Err(_), _) => Ok(None),
     };
@@ -233,6 +241,7 @@ fn found_mark(connection: &mut PgConnection) -> Option<String> {
 /// Returns the closure's mark, and the transaction's number where it has written.
 fn number(
     connection: &mut PgConnection,
+    kept: &mut Option<String>,
 ) -> Result<(Option<String>, Option<Transaction>), StateStoreError> {
     let mark = sql::<Nullable<Text>>(MARK);
     let number = sql::<Nullable<BigInt>>("pg_current_xact_id_if_assigned()::text::bigint");
@@ -241,6 +250,7 @@ fn number(
         .single_value();
     let (mark, number, life): (Option<String>, Option<i64>, Option<String>) =
         diesel::select((mark, number, life)).get_result(connection)?;
+    kept.clone_from(&life);
     Ok((mark, number.map(|number| Transaction { number, life })))
 }
 

@@ -43,11 +43,24 @@ impl<'t> EventTable<'t> {
 
     /// Appends events in their order; returns the sequence number of each.
     pub(crate) fn put_all(&mut self, rows: &[NewEvent<'_>]) -> Result<Vec<Seq>, StateStoreError> {
-        rows.iter().map(|row| self.put(row)).collect()
+        let mut seqs = Vec::with_capacity(rows.len());
+        for part in rows.chunks(search::ROWS_AT_ONCE) {
+            let inserted = search::insert_events(self.connection, part)?;
+            for (row, seq) in part.iter().zip(inserted) {
+                seqs.push(self.inserted(row, seq)?);
+            }
+        }
+        Ok(seqs)
     }
 
     pub(crate) fn put(&mut self, row: &NewEvent<'_>) -> Result<Seq, StateStoreError> {
-        if let Some(seq) = search::insert_event(self.connection, row)? {
+        let seq = search::insert_event(self.connection, row)?;
+        self.inserted(row, seq)
+    }
+
+    /// Returns the number of an event that was inserted, or of the same that was there already.
+    fn inserted(&mut self, row: &NewEvent<'_>, seq: Option<i64>) -> Result<Seq, StateStoreError> {
+        if let Some(seq) = seq {
             self.notes.appended += 1;
             return Ok(seq.into());
         }

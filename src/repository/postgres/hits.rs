@@ -15,11 +15,11 @@ use diesel::sql_types::{Bool, Text};
 use super::dialect::Connection;
 use super::event_filter::{Question, restricted};
 use super::limited::limited;
-use super::search::{WORD_BYTES, namespace_word, shorten};
+use super::words::{WORD_BYTES, namespace_word, shorten};
 use crate::error::StateStoreError;
 use crate::models::{EventRecord, EventRow, Scope};
 use crate::namespace::Namespace;
-use crate::page::Order;
+use crate::page::{Order, fetch};
 use crate::read_budget::ReadBudget;
 use crate::repository::Words;
 use crate::repository::sqlite::recent::{Recent, words_of};
@@ -43,6 +43,8 @@ impl<Grouping> ValidGrouping<Grouping> for MayMatch {
 
 impl QueryFragment<Pg> for MayMatch {
     fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        // Planned for these words: rare ones are found by the index, and common ones among the newest rows.
+        pass.unsafe_to_cache_prepared();
         pass.push_sql("(\"events\".\"search_words\" @@ ");
         pass.push_bind_param::<Text, String>(&self.query)?;
         pass.push_sql("::tsquery OR \"events\".\"search_words\" IS NULL)");
@@ -113,7 +115,7 @@ fn quoted(word: &str) -> String {
 /// How many rows of the log are looked at first, and how many times as many each time after that: a common word is among the
 /// newest.
 const WINDOW: i64 = 4096;
-const GROWTH: i64 = 8;
+const GROWTH: i64 = 64;
 /// The fewest that are asked for at once.
 const CANDIDATES: usize = 64;
 
@@ -130,6 +132,11 @@ pub(super) fn find_words(
     let Some(query) = WordQuery::of(&wanted, question.words, &scope.namespace)? else {
         return Ok(Vec::new());
     };
+    if query.is_exact
+        && let Some(found) = find_exactly(connection, scope, &query, question)?
+    {
+        return Ok(found);
+    }
     let ends = events::table
         .filter(events::namespace.eq(scope.namespace.as_str()))
         .select((min(events::seq), max(events::seq)));
@@ -171,6 +178,42 @@ pub(super) fn find_words(
         width = width.saturating_mul(GROWTH);
     }
     Ok(hits.found)
+}
+
+/// Returns what a search finds in one statement; `None` where a row has to be asked once more.
+fn find_exactly(
+    connection: &mut Connection,
+    scope: &Scope,
+    query: &WordQuery,
+    question: &Question<'_>,
+) -> Result<Option<Vec<EventRecord>>, StateStoreError> {
+    let query = query.text.clone();
+    let rows = events::table
+        .filter(MayMatch { query })
+        .select((EventRow::as_select(), HasNoWords))
+        .into_boxed();
+    let mut rows = restricted!(rows, scope, question.filter, identity, false);
+    let bounds = question.bounds;
+    if let (Order::Ascending, Some(until)) = (bounds.order, bounds.until) {
+        rows = rows.filter(events::seq.le(until));
+    }
+    rows = match (bounds.order, bounds.after) {
+        (Order::Descending, None) => rows.order(events::seq.desc()),
+        (Order::Descending, Some(seq)) => {
+            rows.filter(events::seq.lt(seq)).order(events::seq.desc())
+        }
+        (Order::Ascending, None) => rows.order(events::seq.asc()),
+        (Order::Ascending, Some(seq)) => rows.filter(events::seq.gt(seq)).order(events::seq.asc()),
+    };
+    let rows = limited(rows, fetch(bounds.rows));
+    let mut found = Vec::new();
+    for (row, has_no_words) in rows.load::<(EventRow, bool)>(connection)? {
+        if has_no_words {
+            return Ok(None);
+        }
+        found.push(EventRow::decode(row, scope)?);
+    }
+    Ok(Some(found))
 }
 
 /// A search under way.

@@ -4,6 +4,8 @@ mod dialect;
 mod hits;
 mod lending;
 mod search;
+mod shared;
+mod words;
 mod writes;
 
 #[path = "../bodies/agents.rs"]
@@ -42,6 +44,7 @@ pub(crate) use dialect::settled_numbers;
 pub(crate) use events::EventTable;
 pub(crate) use search::prepare_words_again;
 pub(crate) use sessions::SessionTable;
+pub(crate) use shared::write_shared;
 pub(crate) use snapshots::SnapshotTable;
 pub(crate) use tasks::TaskTable;
 pub(crate) use transitions::TransitionTable;

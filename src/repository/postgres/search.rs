@@ -1,64 +1,51 @@
-//! The words of events, as the store prepares them for the search.
-//!
-//! They are those of SQLite's full-text index: its tokenizer cuts the text, in memory. They are kept as a vector without places.
+//! Events with their words, as they are inserted.
 
-use std::fmt::Write;
+use std::collections::HashMap;
 
 use diesel::define_sql_function;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
-use diesel::sql_types::{Array, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
 
 use super::context::TableContext;
 use super::dialect::Connection;
 use super::limited::limited;
 use super::prepared::prepared;
+use super::words::prepare_words;
 use crate::error::StateStoreError;
 use crate::models::{CopiedEvent, NewEvent};
-use crate::repository::sqlite::recent::terms_of;
 use crate::schema::postgres::events as stored;
 use crate::schema::postgres::sql_types::Tsvector;
+
+/// Appends events that aren't there, in their order. A separator that is in no word parts the words of each.
+const APPEND_EVENTS: &str = "\
+INSERT INTO events (namespace, id, event_type, timestamp, session_id, actor_type, actor_id, content, metadata, git_commit,
+    created_at, recorded_at, search_text, search_words)
+SELECT namespace, id, event_type, at, session_id, actor_type, actor_id, content, metadata, git_commit, created_at,
+    recorded_at, search_text, array_to_tsvector(string_to_array(words, E'\\x1f'))
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::text[], $11::bigint[], $12::bigint[], $13::text[], $14::text[]) WITH ORDINALITY
+    AS new (namespace, id, event_type, at, session_id, actor_type, actor_id, content, metadata, git_commit, created_at,
+        recorded_at, search_text, words, place)
+ORDER BY place
+ON CONFLICT (namespace, id) DO NOTHING
+RETURNING namespace, id, seq";
+
+const SEPARATOR: &str = "\x1f";
+
+#[derive(Debug, QueryableByName)]
+struct AppendedEvent {
+    #[diesel(sql_type = Text)]
+    namespace: String,
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+}
 
 define_sql_function! {
     /// A vector of words without their places.
     fn array_to_tsvector(words: Nullable<Array<Text>>) -> Nullable<Tsvector>;
-}
-
-/// The most bytes of a word that a vector keeps; of a longer one it keeps the beginning. PostgreSQL allows 2,046
-/// (<https://www.postgresql.org/docs/current/textsearch-limitations.html>).
-pub(super) const WORD_BYTES: usize = 255;
-/// The most bytes of a vector's words; PostgreSQL allows 1 MiB with what it keeps of each.
-const VECTOR_BYTES: usize = 512 * 1024;
-
-/// Returns the words of a text as they are stored, or `None` where they are too many.
-fn prepare_words(namespace: &str, text: &str) -> Result<Option<Vec<String>>, StateStoreError> {
-    let mut words = terms_of(text)?;
-    words.iter_mut().for_each(shorten);
-    words.push(namespace_word(namespace));
-    words.sort_unstable();
-    words.dedup();
-    let bytes: usize = words.iter().map(|word| word.len() + 8).sum();
-    Ok((bytes <= VECTOR_BYTES).then_some(words))
-}
-
-/// The namespace as a word that no text has: the tokenizer cuts at the colon.
-pub(super) fn namespace_word(namespace: &str) -> String {
-    let mut word = String::from("in:");
-    for byte in namespace.bytes() {
-        // Writing to a String can't fail.
-        let _ = write!(word, "{byte:02x}");
-    }
-    shorten(&mut word);
-    word
-}
-
-pub(super) fn shorten(word: &mut String) {
-    if word.len() > WORD_BYTES {
-        let end = (0..=WORD_BYTES)
-            .rev()
-            .find(|end| word.is_char_boundary(*end));
-        word.truncate(end.unwrap_or(0));
-    }
 }
 
 /// Inserts an event, unless its id is taken; returns its number.
@@ -89,6 +76,74 @@ pub(super) fn insert_event(
         .do_nothing()
         .returning(stored::seq);
     Ok(prepared!(insert).get_result(connection).optional()?)
+}
+
+/// How many events one statement inserts.
+pub(super) const ROWS_AT_ONCE: usize = 512;
+
+/// Inserts events whose ids aren't taken; returns the number of each.
+pub(super) fn insert_events(
+    connection: &mut Connection,
+    rows: &[NewEvent<'_>],
+) -> Result<Vec<Option<i64>>, StateStoreError> {
+    match rows {
+        [row] => Ok(vec![insert_event(connection, row)?]),
+        rows => append_events(connection, &rows.iter().collect::<Vec<_>>()),
+    }
+}
+
+/// Appends events in their order; returns the number of each, `None` for one that was there already.
+pub(super) fn append_events(
+    connection: &mut Connection,
+    events: &[&NewEvent<'_>],
+) -> Result<Vec<Option<i64>>, StateStoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let texts = |text: fn(&NewEvent<'_>) -> String| -> Vec<String> {
+        events.iter().map(|event| text(event)).collect()
+    };
+    let numbers = |number: fn(&NewEvent<'_>) -> i64| -> Vec<i64> {
+        events.iter().map(|event| number(event)).collect()
+    };
+    macro_rules! column {
+        (|$event:ident| $value:expr) => {
+            events.iter().map(|$event| $value).collect::<Vec<_>>()
+        };
+    }
+    let words = events
+        .iter()
+        .map(|event| {
+            let text = event.search_text.as_deref().unwrap_or(&event.content);
+            let words = prepare_words(&event.namespace, text)?;
+            Ok(words.map(|words| words.join(SEPARATOR)))
+        })
+        .collect::<Result<Vec<Option<String>>, StateStoreError>>()?;
+    let append = diesel::sql_query(APPEND_EVENTS)
+        .bind::<Array<Text>, _>(column!(|event| &*event.namespace))
+        .bind::<Array<Text>, _>(column!(|event| &*event.id))
+        .bind::<Array<Text>, _>(column!(|event| &*event.event_type))
+        .bind::<Array<BigInt>, _>(numbers(|event| event.timestamp))
+        .bind::<Array<Text>, _>(column!(|event| &*event.session_id))
+        .bind::<Array<Text>, _>(texts(|event| event.actor_type.to_string()))
+        .bind::<Array<Text>, _>(column!(|event| &*event.actor_id))
+        .bind::<Array<Text>, _>(column!(|event| &*event.content))
+        .bind::<Array<Nullable<Text>>, _>(column!(|event| event.metadata.as_deref()))
+        .bind::<Array<Nullable<Text>>, _>(column!(|event| event.git_commit.as_deref()))
+        .bind::<Array<BigInt>, _>(numbers(|event| event.created_at))
+        .bind::<Array<BigInt>, _>(numbers(|event| event.recorded_at))
+        .bind::<Array<Nullable<Text>>, _>(column!(|event| event.search_text.as_deref()))
+        .bind::<Array<Nullable<Text>>, _>(words);
+    let appended: Vec<AppendedEvent> = prepared!(append).load(connection)?;
+    let mut seqs: HashMap<(String, String), i64> = appended
+        .into_iter()
+        .map(|event| ((event.namespace, event.id), event.seq))
+        .collect();
+    Ok(events
+        .iter()
+        // The first of those with one id is the one that was appended.
+        .map(|event| seqs.remove(&(event.namespace.clone(), event.id.clone())))
+        .collect())
 }
 
 /// Inserts events with their numbers.

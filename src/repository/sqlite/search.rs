@@ -130,6 +130,18 @@ pub(super) fn insert_event(
     Ok(inserted_if_any!(connection, events, insert))
 }
 
+/// How many events are inserted before what became of them is looked at: a conflict ends the work at its event.
+pub(super) const ROWS_AT_ONCE: usize = 1;
+
+/// Inserts events whose ids aren't taken; returns the number of each.
+pub(super) fn insert_events(
+    connection: &mut Connection,
+    rows: &[NewEvent<'_>],
+) -> Result<Vec<Option<i64>>, StateStoreError> {
+    let inserted = rows.iter().map(|row| insert_event(connection, row));
+    inserted.collect()
+}
+
 /// Inserts events with their numbers. Those below the last that is indexed are indexed at once: a block takes only what is above.
 pub(super) fn insert_copied(
     connection: &mut Connection,

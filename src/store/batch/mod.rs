@@ -162,7 +162,7 @@ impl Batch {
                     .await
             }
             #[cfg(feature = "postgres")]
-            Backend::Postgres(handle) => {
+            Backend::Postgres(handle, _) => {
                 let mut operations = operations;
                 let work = move |connection: &mut _, notes: &mut _| {
                     run(&mut operations, &kept, |operation, scope| {

@@ -26,7 +26,7 @@ use crate::results::Spread;
 use sqlx_peer::SqlxPeer;
 use tokio_peer::TokioPeer;
 
-const WORKLOADS: [&str; 11] = [
+const WORKLOADS: [&str; 12] = [
     "save_1_full",
     "save_64_full",
     "append_64_full",
@@ -38,6 +38,7 @@ const WORKLOADS: [&str; 11] = [
     "states_page",
     "history_100",
     "search_rare",
+    "search_common",
 ];
 const OURS: &str = "descartes-state";
 const CONTESTANTS: [&str; 3] = [OURS, "sqlx", "tokio-postgres"];
