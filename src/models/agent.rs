@@ -122,6 +122,25 @@ pub(crate) struct NewAgent {
     pub(crate) recorded_at: i64,
 }
 
+/// The checked id of an agent that is to be loaded.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentId(String);
+
+impl AgentId {
+    pub(crate) fn prepare(scope: &Scope, agent_id: &str) -> Result<Self, StateStoreError> {
+        let id = scope.limits.id("agent_id", agent_id)?;
+        Ok(Self(id.to_owned()))
+    }
+}
+
+impl std::ops::Deref for AgentId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl NewAgent {
     pub(crate) fn prepare(scope: &Scope, state: &AgentState) -> Result<Self, StateStoreError> {
         let limits = &scope.limits;

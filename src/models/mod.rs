@@ -21,7 +21,7 @@ mod task;
 mod transition;
 
 pub use agent::{AgentFilter, AgentRecord, AgentState};
-pub(crate) use agent::{AgentRow, AgentStateByKeyRow, AgentStateRow, NewAgent};
+pub(crate) use agent::{AgentId, AgentRow, AgentStateByKeyRow, AgentStateRow, NewAgent};
 pub(crate) use body::Body;
 pub(crate) use copies::{
     CopiedAgent, CopiedEvent, CopiedFloor, CopiedKey, CopiedRow, CopiedRows, CopiedSession,

@@ -3,7 +3,9 @@
 use super::methods::repository;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::error::StateStoreError;
-use crate::models::{AgentFilter, AgentRecord, AgentState, NewAgent, NewStep, Step, Stepped};
+use crate::models::{
+    AgentFilter, AgentId, AgentRecord, AgentState, NewAgent, NewStep, Step, Stepped,
+};
 use crate::numbers::Revision;
 use crate::page::{Page, PageRequest};
 
@@ -26,7 +28,7 @@ macro_rules! agent_methods {
                     /// ```
                 ]
                 one fn get(agent_id: &str) -> Option<AgentRecord> {
-                    |scope| scope.limits.id("agent_id", agent_id)?.to_owned() => |table, id| table.get(id)
+                    |scope| AgentId::prepare(scope, agent_id)? => |table, id| table.get(id)
                 }
 
                 /// Returns an agent's state; `None` where there is none or it is soft-deleted. It reads the guide's fields and no
@@ -44,7 +46,7 @@ macro_rules! agent_methods {
                     /// ```
                 ]
                 one fn state(agent_id: &str) -> Option<AgentState> {
-                    |scope| scope.limits.id("agent_id", agent_id)?.to_owned() => |table, id| table.state(id)
+                    |scope| AgentId::prepare(scope, agent_id)? => |table, id| table.state(id)
                 }
 
                 /// Returns a page of agents, by rising id unless the page asks for another order.

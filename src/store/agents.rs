@@ -4,7 +4,9 @@ use super::handle::handle;
 use crate::condition::{ChangeIf, SaveIf};
 use crate::engine::ReadExtent;
 use crate::error::StateStoreError;
-use crate::models::{AgentFilter, AgentRecord, AgentState, NewAgent, NewStep, Step, Stepped};
+use crate::models::{
+    AgentFilter, AgentId, AgentRecord, AgentState, NewAgent, NewStep, Step, Stepped,
+};
 use crate::numbers::Revision;
 use crate::page::{Page, PageRequest};
 use crate::repository::{agent_methods, on_table, update_text};

@@ -1,7 +1,7 @@
 //! What every handle of a store works on: the backend, and whose rows it sees.
 
 #[cfg(feature = "postgres")]
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,16 @@ use crate::commit_notes::CommitNotes;
 use crate::engine::postgres;
 use crate::engine::{Handle, ReadExtent, SearchIndexTask, WriteKind, WriteSize};
 use crate::error::StateStoreError;
-use crate::models::{Footprint, Scope};
 #[cfg(feature = "postgres")]
-use crate::models::{Stepped, Wrote};
+use crate::models::{AgentId, AgentRecord, AgentState, Stepped, Wrote};
+use crate::models::{Footprint, Scope};
 use crate::namespace::Namespace;
 #[cfg(feature = "postgres")]
 use crate::numbers::{Revision, Seq};
 use crate::repository::{self, ReadTransaction, Transaction};
 use crate::store::row_locks::RowLocks;
 #[cfg(feature = "postgres")]
-use crate::store::shared_writes::{Answer, SharedWrites};
+use crate::store::shared::{Load, Shared, Write, Written};
 
 /// A store under one prefix. Clones share everything.
 #[derive(Clone)]
@@ -38,7 +38,15 @@ pub(crate) struct StoreCore {
 pub(super) enum Backend {
     Sqlite(Arc<Handle>),
     #[cfg(feature = "postgres")]
-    Postgres(Arc<postgres::Handle>, Arc<SharedWrites>),
+    Postgres(Arc<postgres::Handle>, Arc<SharedOperations>),
+}
+
+/// What many callers do at once on a server.
+#[cfg(feature = "postgres")]
+#[derive(Default)]
+pub(super) struct SharedOperations {
+    writes: Arc<Shared<Write>>,
+    loads: Arc<Shared<Load>>,
 }
 
 impl fmt::Debug for StoreCore {
@@ -117,6 +125,34 @@ impl StoreCore {
             None => Ok(&self.scope),
             Some(reason) => Err(StateStoreError::invalid("prefix", reason.as_ref())),
         }
+    }
+
+    /// Reads what was prepared, with others where that can be.
+    pub(super) async fn read_prepared<T, P, F>(
+        &self,
+        operation: &'static str,
+        extent: ReadExtent,
+        prepared: P,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        P: Send + 'static,
+        F: FnMut(&mut repository::Backend<'_>, &P) -> Result<T, StateStoreError> + Send + 'static,
+    {
+        #[cfg(feature = "postgres")]
+        if let Backend::Postgres(handle, shared) = &self.backend
+            && let Some(agent_id) = (&prepared as &dyn Any).downcast_ref::<AgentId>()
+        {
+            let scope = Arc::clone(self.scope()?);
+            let key = scope.namespace.key(agent_id);
+            let loaded = shared.loads.run(handle, operation, Load { key, scope });
+            if let Some(found) = loaded.instrument(operation_span(operation)).await {
+                return found.and_then(loaded_as);
+            }
+        }
+        self.read(operation, extent, move |backend| work(backend, &prepared))
+            .await
     }
 
     /// Reads, for the store itself.
@@ -240,18 +276,20 @@ impl StoreCore {
         #[cfg(feature = "postgres")]
         if let Backend::Postgres(handle, shared) = &self.backend {
             let prepared = Arc::new(prepared);
-            let value = Arc::clone(&prepared);
-            let written = shared.write(handle, operation, value, size.bytes);
-            return match written.instrument(operation_span(operation)).await {
-                Answer::Wrote(wrote) => returned(wrote),
-                Answer::Failed(error) => Err(error),
-                Answer::Alone => {
-                    self.write(operation, kind, size, locks, move |backend| {
-                        work(backend, &prepared)
-                    })
-                    .await
+            if let Some(write) = Write::of(Arc::clone(&prepared) as _, size.bytes) {
+                self.scope()?;
+                let written = shared.writes.run(handle, operation, write);
+                match written.instrument(operation_span(operation)).await {
+                    Written::Wrote(wrote) => return returned(wrote),
+                    Written::Failed(error) => return Err(error),
+                    Written::Alone => {}
                 }
-            };
+            }
+            return self
+                .write(operation, kind, size, locks, move |backend| {
+                    work(backend, &prepared)
+                })
+                .await;
         }
         self.write(operation, kind, size, locks, move |backend| {
             work(backend, &prepared)
@@ -400,6 +438,19 @@ impl StoreCore {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Returns what a method returns of an agent that was loaded with others: the record, or its state.
+#[cfg(feature = "postgres")]
+fn loaded_as<T: 'static>(record: AgentRecord) -> Result<T, StateStoreError> {
+    let value: Box<dyn Any> = match TypeId::of::<T>() == TypeId::of::<Option<AgentState>>() {
+        true => Box::new(Some(record.state)),
+        false => Box::new(Some(record)),
+    };
+    value
+        .downcast()
+        .map(|value| *value)
+        .map_err(|_| StateStoreError::Closed)
 }
 
 /// Returns what a method returns of a shared write.

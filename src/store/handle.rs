@@ -50,8 +50,8 @@ macro_rules! handle {
                     let operation = concat!(stringify!($noun), ".", stringify!($read));
                     let extent = $crate::store::handle::extent!($extent, $Handle, &prepared);
                     self.core
-                        .read(operation, extent, move |backend| {
-                            let $read_prepared = &prepared;
+                        .read_prepared(operation, extent, prepared, |backend, prepared| {
+                            let $read_prepared = prepared;
                             $crate::repository::on_table!(backend, $Table, |$read_table| $read_run)
                         })
                         .await

@@ -19,7 +19,7 @@ mod postgres;
 mod row_locks;
 mod sessions;
 #[cfg(feature = "postgres")]
-mod shared_writes;
+mod shared;
 mod snapshots;
 mod sqlite;
 mod tasks;

@@ -44,7 +44,7 @@ pub(crate) use dialect::settled_numbers;
 pub(crate) use events::EventTable;
 pub(crate) use search::prepare_words_again;
 pub(crate) use sessions::SessionTable;
-pub(crate) use shared::write_shared;
+pub(crate) use shared::{load_shared, write_shared};
 pub(crate) use snapshots::SnapshotTable;
 pub(crate) use tasks::TaskTable;
 pub(crate) use transitions::TransitionTable;

@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text};
 
-use super::dialect::Connection;
+use super::dialect::{Connection, byte_length};
 use super::prepared::prepared;
 use super::search::{append_events, insert_event};
 use crate::codec::Encoded;
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
-use crate::models::{NewAgent, SharedWrite, Wrote};
+use crate::models::{AgentRecord, AgentRow, NewAgent, Scope, SharedWrite, Wrote};
+use crate::schema::agent_states;
 
 /// Writes agents over those that are there, with transitions from what they were. Their rows are locked in the order of their keys, as
 /// by everybody, before a number is drawn.
@@ -222,4 +223,28 @@ fn write_agent(
         .bind::<BigInt, _>(new.timestamp)
         .bind::<Nullable<Text>, _>(&new.metadata);
     Ok(prepared!(step).load(connection)?)
+}
+
+/// The largest state that is loaded with others, in bytes as it is stored.
+const MOST_BYTES: i32 = 64 * 1024;
+
+/// Loads agents by their keys, in one statement; those that aren't there, are deleted or are large are none of them.
+pub(crate) fn load_shared(
+    connection: &mut Connection,
+    scope: &Scope,
+    keys: &[&str],
+) -> Result<HashMap<String, Result<AgentRecord, StateStoreError>>, StateStoreError> {
+    let load = agent_states::table
+        .filter(diesel::dsl::not(agent_states::is_deleted))
+        .filter(byte_length(agent_states::state_data.nullable()).le(MOST_BYTES))
+        .select((agent_states::key, AgentRow::as_select()));
+    let rows: Vec<(String, AgentRow)> = match keys {
+        // The plan for an array is made each time.
+        [key] => prepared!(load.filter(agent_states::key.eq(*key))).load(connection)?,
+        keys => prepared!(load.filter(agent_states::key.eq_any(keys))).load(connection)?,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|(key, row)| (key, AgentRow::decode(row, scope)))
+        .collect())
 }
