@@ -12,8 +12,9 @@ use descartes_state_testing::{event, numbered_event, soon};
 use crate::{open, open_with};
 
 /// Writers that stall between drawing a number and the commit.
-const WRITERS: usize = 16;
-const ROWS: usize = 120;
+const WRITERS: usize = 32;
+/// Rows of each: `DESCARTES_STATE_ROWS`, 3125 for 100,000.
+const ROWS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_follower_misses_no_row_of_writers_that_stall_before_their_commit() {
@@ -21,13 +22,14 @@ async fn a_follower_misses_no_row_of_writers_that_stall_before_their_commit() {
     let Some((_schema, store)) = open_with(options).await else {
         return;
     };
+    let rows = std::env::var("DESCARTES_STATE_ROWS").map_or(ROWS, |rows| rows.parse().unwrap());
     let working = Arc::new(AtomicUsize::new(WRITERS));
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let (store, working) = (store.clone(), Arc::clone(&working));
             tokio::spawn(async move {
-                for number in 0..ROWS {
-                    let event = numbered_event((writer * ROWS + number) as u128, "one of many");
+                for number in 0..rows {
+                    let event = numbered_event((writer * rows + number) as u128, "one of many");
                     // Some wait for longer than others.
                     let stall = (writer * 7 + number * 13) % 11;
                     store
@@ -66,14 +68,14 @@ async fn a_follower_misses_no_row_of_writers_that_stall_before_their_commit() {
         })
     };
     for writer in writers {
-        soon(writer).await.unwrap();
+        writer.await.unwrap();
     }
     let seen = soon(follower).await.unwrap();
     assert!(seen.is_sorted());
     let distinct: BTreeSet<_> = seen.iter().collect();
     assert_eq!(
         (seen.len(), distinct.len()),
-        (WRITERS * ROWS, WRITERS * ROWS)
+        (WRITERS * rows, WRITERS * rows)
     );
 }
 

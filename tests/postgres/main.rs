@@ -9,8 +9,10 @@
 
 mod closures;
 mod followers;
+mod plans;
 mod schema;
 mod server;
+mod shared;
 mod text;
 mod writers;
 

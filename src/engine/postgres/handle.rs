@@ -74,6 +74,11 @@ impl Handle {
         self.connections.address().to_string()
     }
 
+    /// Returns the runtime on which the store was opened.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     pub(crate) async fn initialize(&self) -> Result<(), StateStoreError> {
         let _call = self.enter("initialize")?;
         let (mode, connections) = (self.mode, Arc::clone(&self.connections));

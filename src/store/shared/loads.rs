@@ -32,6 +32,10 @@ impl Shareable for Load {
         None
     }
 
+    fn lost(_: &'static str) -> Loaded {
+        None
+    }
+
     async fn run(
         handle: &postgres::Handle,
         operation: &'static str,

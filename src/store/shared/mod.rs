@@ -10,7 +10,6 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::runtime::Handle as Runtime;
 use tokio::sync::oneshot;
 
 use crate::engine::postgres;
@@ -33,6 +32,9 @@ pub(super) trait Shareable: Sized + Send + 'static {
 
     /// Returns the answer that nothing was done, and that the operation is to be done by itself.
     fn alone() -> Self::Answer;
+
+    /// Returns the answer that nobody knows whether it was done: the runtime that did it has ended.
+    fn lost(operation: &'static str) -> Self::Answer;
 
     /// Does a group; returns an answer for each.
     fn run(
@@ -89,15 +91,14 @@ impl<S: Shareable> Shared<S> {
         };
         match turn {
             Ok(what) => {
-                let _turn = Turn {
+                let _turn = LoneTurn {
                     shared: Arc::clone(self),
                     handle: Arc::clone(handle),
                 };
                 let mut answers = S::run(handle, operation, vec![what]).await;
                 answers.pop().unwrap_or_else(S::alone)
             }
-            // Who held the answer is gone only where the runtime is.
-            Err(answered) => answered.await.unwrap_or_else(|_| S::alone()),
+            Err(answered) => answered.await.unwrap_or_else(|_| S::lost(operation)),
         }
     }
 
@@ -105,7 +106,7 @@ impl<S: Shareable> Shared<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the next group; none where nobody waits, and then the turn is over.
+    /// Returns the next group; none where nobody waits.
     fn next_group(&self) -> Vec<Waiting<S>> {
         let mut state = self.lock();
         let mut keys = HashSet::new();
@@ -131,15 +132,28 @@ impl<S: Shareable> Shared<S> {
             }
         }
         state.waiting = later;
-        if group.is_empty() {
-            state.groups -= 1;
-        }
         group
     }
 
-    async fn run_waiting(self: Arc<Self>, handle: Arc<postgres::Handle>) {
+    /// Gives a turn back. Whoever has come since the last group was taken goes alone.
+    fn end_turn(&self) {
+        let waiting = {
+            let mut state = self.lock();
+            state.groups -= 1;
+            match state.groups {
+                0 => std::mem::take(&mut state.waiting),
+                // The other group's turn goes on with them.
+                _ => Vec::new(),
+            }
+        };
+        for waiting in waiting {
+            let _unheard = waiting.answer.send(S::alone());
+        }
+    }
+
+    async fn run_waiting(turn: GroupTurn<S>, handle: Arc<postgres::Handle>) {
         loop {
-            let group = self.next_group();
+            let group = turn.0.next_group();
             if group.is_empty() {
                 return;
             }
@@ -156,25 +170,28 @@ impl<S: Shareable> Shared<S> {
     }
 }
 
-/// The turn of who is at it alone: whoever has come meanwhile is next, also where the caller has given up.
-struct Turn<S: Shareable> {
+/// The turn of those who wait. It ends with the last of them, or with the runtime.
+struct GroupTurn<S: Shareable>(Arc<Shared<S>>);
+
+impl<S: Shareable> Drop for GroupTurn<S> {
+    fn drop(&mut self) {
+        self.0.end_turn();
+    }
+}
+
+/// The turn of who is at it alone: whoever has come meanwhile is next, also where the caller has given up. They are served on the
+/// store's runtime, which lives longer than a caller's may.
+struct LoneTurn<S: Shareable> {
     shared: Arc<Shared<S>>,
     handle: Arc<postgres::Handle>,
 }
 
-impl<S: Shareable> Drop for Turn<S> {
+impl<S: Shareable> Drop for LoneTurn<S> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        match Runtime::try_current() {
-            Ok(runtime) if !state.waiting.is_empty() => {
-                let (shared, handle) = (Arc::clone(&self.shared), Arc::clone(&self.handle));
-                runtime.spawn(shared.run_waiting(handle));
-            }
-            _ => {
-                state.groups -= 1;
-                // Without a runtime each is done by itself.
-                state.waiting.clear();
-            }
+        let turn = GroupTurn(Arc::clone(&self.shared));
+        if !self.shared.lock().waiting.is_empty() {
+            let run = Shared::run_waiting(turn, Arc::clone(&self.handle));
+            self.handle.runtime().spawn(run);
         }
     }
 }

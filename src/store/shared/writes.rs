@@ -50,6 +50,13 @@ impl Shareable for Write {
         Written::Alone
     }
 
+    fn lost(operation: &'static str) -> Written {
+        Written::Failed(StateStoreError::OutcomeUnknown {
+            operation,
+            cause: "the runtime on which it was written has ended".into(),
+        })
+    }
+
     async fn run(
         handle: &postgres::Handle,
         operation: &'static str,
