@@ -387,6 +387,15 @@ impl StateStoreError {
                 operation,
                 cause: cause.to_string().into(),
             },
+            Self::Timeout {
+                operation,
+                waited,
+                reason,
+            } => Self::Timeout {
+                operation,
+                waited: *waited,
+                reason: reason.clone(),
+            },
             Self::DatabaseError(error) => Self::DatabaseError(error.again()),
             other => Self::DatabaseError(DatabaseError::new(
                 DatabaseFailure::Other,

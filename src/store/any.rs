@@ -1,5 +1,6 @@
 //! A store on whichever database its place names.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
@@ -63,7 +64,7 @@ impl AnyStateStore {
         match url_of(place.as_ref()) {
             #[cfg(feature = "postgres")]
             Some(url) => {
-                let store = super::PostgresStateStore::connect(url, options).await?;
+                let store = super::PostgresStateStore::connect(&url, options).await?;
                 Ok(store.into())
             }
             #[cfg(not(feature = "postgres"))]
@@ -105,11 +106,11 @@ impl AnyStateStore {
     }
 }
 
-/// Returns a place that is a server's URL, as text.
-fn url_of(place: &OsStr) -> Option<&str> {
-    let text = place.to_str()?;
-    let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    is_url.then_some(text)
+/// Returns a place that is a URL, as text; of whatever scheme, so that one that is mistyped is refused, and makes no file with
+/// its password in the name.
+fn url_of(place: &OsStr) -> Option<Cow<'_, str>> {
+    let text = place.to_string_lossy();
+    text.contains("://").then_some(text)
 }
 
 impl From<SqliteStateStore> for AnyStateStore {

@@ -114,8 +114,12 @@ pub struct TableCopy {
 ///
 /// The source is read as it is at one moment, so others may go on writing to it, though what they write isn't copied. It comes in
 /// parts of at most 512 rows or 4 MiB, each committed in the target; what only grows (events, transitions) comes first. A copy that
-/// ended early goes on where it was when it is made once more, if what it has copied is unchanged in the source. At the end both
-/// are compared, by the count and the SHA-256 of each table. Nobody else may write to the target meanwhile. Initialize it first.
+/// ended early goes on where it was when it is made once more, if what it has copied is unchanged in the source. (On a server that is
+/// written to, a transaction that was slow may have added a row below those; then the copy has to begin anew.) At the end both are
+/// compared, by the count and the SHA-256 of each table. Nobody else may write to the target meanwhile. Initialize it first.
+///
+/// With a prefix, the target may hold others of the same source: numbers are given once for all of them. Rows of another one that have
+/// the same numbers end the copy when it comes to them.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -131,7 +135,7 @@ pub struct TableCopy {
 /// ```
 ///
 /// # Cancellation
-/// Dropping the future ends the copy after the part that is being written.
+/// Dropping the future ends the copy after the part that is being written; where it is comparing, once that is done.
 ///
 /// # Errors
 /// `NotACopy` where the target holds something else; `InvalidInput` for a text that the target can't keep; `Corrupt` for a row that
@@ -368,6 +372,9 @@ impl Reader {
         let mut sum = Sum::default();
         if let Some(last) = &there.last {
             while let Some(mut rows) = self.next(backend, table, &sum)? {
+                if self.parts.is_closed() {
+                    return Err(StateStoreError::Closed);
+                }
                 let known = rows.take_until(last);
                 sum.add(&known);
                 if rows.len() > 0 {
@@ -429,7 +436,9 @@ async fn write(
             .map_err(|error| match error.is_duplicate() {
                 true => StateStoreError::NotACopy {
                     table: table.name(),
-                    reason: format!("somebody else has written to it during the copy: {error}"),
+                    reason: format!(
+                        "a number or id is taken by a row of another prefix, or by somebody who writes at the same time: {error}"
+                    ),
                 },
                 false => error,
             })?;

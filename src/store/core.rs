@@ -145,10 +145,13 @@ impl StoreCore {
             && let Some(agent_id) = (&prepared as &dyn Any).downcast_ref::<AgentId>()
         {
             let scope = Arc::clone(self.scope()?);
+            handle.refuse_reentry(operation)?;
             let key = scope.namespace.key(agent_id);
             let loaded = shared.loads.run(handle, operation, Load { key, scope });
             if let Some(found) = loaded.instrument(operation_span(operation)).await {
-                return found.and_then(loaded_as);
+                return found
+                    .map_err(|error| error.during(operation))
+                    .and_then(loaded_as);
             }
         }
         self.read(operation, extent, move |backend| work(backend, &prepared))
@@ -278,10 +281,11 @@ impl StoreCore {
             let prepared = Arc::new(prepared);
             if let Some(write) = Write::of(Arc::clone(&prepared) as _, size.bytes) {
                 self.scope()?;
+                handle.refuse_reentry(operation)?;
                 let written = shared.writes.run(handle, operation, write);
                 match written.instrument(operation_span(operation)).await {
                     Written::Wrote(wrote) => return returned(wrote),
-                    Written::Failed(error) => return Err(error),
+                    Written::Failed(error) => return Err(error.during(operation)),
                     Written::Alone => {}
                 }
             }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state::error::ErrorKind;
 use descartes_state::page::Order;
 use descartes_state::{
     AgentState, ChangeIf, EventFilter, PageRequest, PostgresStateStore, Step, StoreOptions,
     TransitionFilter,
 };
-use descartes_state_testing::{agent, event, numbered_event, soon};
+use descartes_state_testing::{agent, event, numbered_event, poll_once, soon};
 use tokio::sync::Barrier;
 
 use crate::{open, open_with};
@@ -212,12 +213,13 @@ async fn loads_that_meet_return_each_its_own_also_large_missing_and_compressed_o
             };
             let id = format!("a{caller}");
             match caller % 3 {
-                0 => of
-                    .agents()
-                    .get(&id)
-                    .await
-                    .unwrap()
-                    .map(|record| record.state),
+                0 => {
+                    let record = of.agents().get(&id).await.unwrap();
+                    record.map(|record| {
+                        assert_eq!(record.namespace, ["", "tenant"][caller % 2]);
+                        record.state
+                    })
+                }
                 _ => of.load_agent_state(&id).await.unwrap(),
             }
         })
@@ -328,4 +330,100 @@ fn callers_on_runtimes_that_go_away_leave_nobody_waiting() {
     last.unwrap();
     let state = runtime.block_on(soon(store.load_agent_state("a")));
     assert!(state.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn futures_that_nobody_polls_keep_nobody_waiting() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    for id in ["a", "b", "c", "d"] {
+        store.save_agent_state(&agent(id)).await.unwrap();
+    }
+    let (first, second, third) = (agent("a"), agent("b"), agent("c"));
+    let mut saves = [
+        Box::pin(store.save_agent_state(&first)),
+        Box::pin(store.save_agent_state(&second)),
+        Box::pin(store.save_agent_state(&third)),
+    ];
+    let mut loads = [
+        Box::pin(store.load_agent_state("a")),
+        Box::pin(store.load_agent_state("b")),
+        Box::pin(store.load_agent_state("c")),
+    ];
+    for save in &mut saves {
+        assert!(poll_once(save.as_mut()).is_pending());
+    }
+    for load in &mut loads {
+        assert!(poll_once(load.as_mut()).is_pending());
+    }
+    for _ in 0..3 {
+        soon(store.save_agent_state(&agent("d"))).await.unwrap();
+        soon(store.save_event(&event("word"))).await.unwrap();
+        soon(store.load_agent_state("d")).await.unwrap();
+    }
+    for save in saves {
+        soon(save).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_row_that_somebody_holds_keeps_only_its_own_writers_waiting() {
+    let Some((schema, store)) = open().await else {
+        return;
+    };
+    for id in ["held", "free"] {
+        store.save_agent_state(&agent(id)).await.unwrap();
+    }
+    let mut holder = schema.connect();
+    holder
+        .batch_execute("BEGIN; SELECT 1 FROM agent_states WHERE key = 'held' FOR UPDATE")
+        .unwrap();
+    let waiting: Vec<_> = (0..4)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.agents().save(&agent("held")).await })
+        })
+        .collect();
+    for _ in 0..20 {
+        soon(store.save_agent_state(&agent("free"))).await.unwrap();
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    holder.batch_execute("COMMIT").unwrap();
+    let mut revisions = BTreeSet::new();
+    for waiting in waiting {
+        revisions.insert(soon(waiting).await.unwrap().unwrap().get());
+    }
+    assert_eq!(revisions, BTreeSet::from([2, 3, 4, 5]));
+}
+
+#[test]
+fn callers_on_other_runtimes_are_served_where_the_stores_own_is_at_rest() {
+    let rest = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let Some((_schema, store)) = rest.block_on(open()) else {
+        return;
+    };
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                for number in 0..10 {
+                    let saved = event(&format!("{caller} {number}"));
+                    runtime.block_on(soon(store.save_event(&saved))).unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.join().unwrap();
+    }
+    let events = rest.block_on(store.events().count(&EventFilter::default()));
+    assert_eq!(events.unwrap(), 80);
 }

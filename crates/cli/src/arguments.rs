@@ -143,7 +143,7 @@ pub(crate) struct Common {
     /// Show long texts whole
     #[arg(long, global = true)]
     pub(crate) full: bool,
-    /// How long to wait for another process that writes, or for a server that is away
+    /// How long to wait for another process that writes, or for a server that went away
     #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) timeout: Duration,
 }
@@ -433,5 +433,8 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     } else {
         format!("{} (see descartes-state --help)", reason.join(" "))
     };
+    // clap shows what it can't use, and a URL may hold a password.
+    let urls = std::env::args().filter(|argument| argument.contains("://"));
+    let message = urls.fold(message, |message, url| message.replace(&url, "URL"));
     Output::new(is_json, false).failure(&Failure::new(Kind::Usage, message))
 }

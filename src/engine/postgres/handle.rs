@@ -74,9 +74,12 @@ impl Handle {
         self.connections.address().to_string()
     }
 
-    /// Returns the runtime on which the store was opened.
-    pub(crate) fn runtime(&self) -> &Runtime {
-        &self.runtime
+    /// Refuses a call from inside a closure of the store's own, before it is handed to others who wouldn't know.
+    ///
+    /// # Errors
+    /// `Reentrant`.
+    pub(crate) fn refuse_reentry(&self, operation: &'static str) -> Result<(), StateStoreError> {
+        refuse_reentry(self.id, operation)
     }
 
     pub(crate) async fn initialize(&self) -> Result<(), StateStoreError> {
@@ -263,7 +266,16 @@ impl Handle {
                 } => {
                     self.is_ready.store(false, Ordering::Release);
                     let settled;
-                    (slot, settled) = self.settle(slot, transaction, started).await?;
+                    (slot, settled) = match self.settle(slot, transaction, started).await {
+                        Ok(settled) => settled,
+                        // It could not even be asked.
+                        Err(_) => {
+                            return Err(StateStoreError::OutcomeUnknown {
+                                operation,
+                                cause: error.to_string().into(),
+                            });
+                        }
+                    };
                     match settled {
                         Some(true) => return Ok(value),
                         Some(false) if matches!(whose, Work::Own) => (error, Duration::ZERO),

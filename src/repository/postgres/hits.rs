@@ -90,7 +90,9 @@ impl WordQuery {
         let mut is_exact = true;
         for typed in &wanted.typed {
             let mut phrase = words_of(typed)?;
-            is_exact &= phrase.len() <= 1 && phrase.iter().all(|word| word.len() <= WORD_BYTES);
+            // A stored word that was cut may be shorter by a part of a character.
+            let is_whole = |word: &String| word.len() + 3 < WORD_BYTES;
+            is_exact &= phrase.len() <= 1 && phrase.iter().all(is_whole);
             phrase.iter_mut().for_each(shorten);
             let last = phrase.len().saturating_sub(1);
             for (place, word) in phrase.iter().enumerate() {

@@ -11,14 +11,14 @@ use diesel::sql_types::{Array, BigInt, Binary, Nullable, Text};
 use super::dialect::{Connection, byte_length};
 use super::prepared::prepared;
 use super::search::{append_events, insert_event};
-use crate::codec::Encoded;
+use crate::codec::{Codec, Encoded};
 use crate::commit_notes::CommitNotes;
 use crate::error::StateStoreError;
-use crate::models::{AgentRecord, AgentRow, NewAgent, Scope, SharedWrite, Wrote};
+use crate::models::{AgentRow, NewAgent, SharedWrite, Wrote};
 use crate::schema::agent_states;
 
-/// Writes agents over those that are there, with transitions from what they were. Their rows are locked in the order of their keys, as
-/// by everybody, before a number is drawn.
+/// Writes agents over those that are there, with transitions from what they were. A row that somebody else holds is left to its
+/// own write, by itself: who holds others' rows waits for nobody.
 const WRITE_AGENTS: &str = "\
 WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[],
@@ -28,7 +28,7 @@ WITH new AS (
 ), old AS MATERIALIZED (
     SELECT agent.key, agent.namespace, agent.agent_id, agent.state_data, agent.state_data_codec, agent.is_deleted
     FROM agent_states agent JOIN new ON new.key = agent.key
-    ORDER BY agent.key FOR UPDATE OF agent
+    ORDER BY agent.key FOR UPDATE OF agent SKIP LOCKED
 ), recorded AS (
     INSERT INTO state_transitions (namespace, id, agent_id, state_before, state_before_codec, state_after,
         state_after_codec, reason, timestamp, metadata, recorded_at)
@@ -52,13 +52,13 @@ FROM written LEFT JOIN recorded ON recorded.id = written.transition";
 const WRITE_AGENT: &str = "\
 UPDATE agent_states SET name = $2, status = $3, metadata = $4, state_data = $5, state_data_codec = $6, version = $7,
     updated_at = $8, recorded_at = $9, revision = revision + 1
-WHERE key = $1 AND NOT is_deleted
+WHERE key = (SELECT key FROM agent_states WHERE key = $1 AND NOT is_deleted FOR UPDATE SKIP LOCKED)
 RETURNING key, revision, NULL::bigint AS seq, pg_current_xact_id()::text::bigint AS transaction";
 
 const TAKE_STEP: &str = "\
 WITH old AS MATERIALIZED (
     SELECT key, namespace, agent_id, state_data, state_data_codec FROM agent_states
-    WHERE key = $1 AND NOT is_deleted FOR UPDATE
+    WHERE key = $1 AND NOT is_deleted FOR UPDATE SKIP LOCKED
 ), recorded AS (
     INSERT INTO state_transitions (namespace, id, agent_id, state_before, state_before_codec, state_after,
         state_after_codec, reason, timestamp, metadata, recorded_at)
@@ -225,17 +225,17 @@ fn write_agent(
     Ok(prepared!(step).load(connection)?)
 }
 
-/// The largest state that is loaded with others, in bytes as it is stored.
+/// The largest state that is loaded with others, in bytes as it is stored. One that is compressed may have any size.
 const MOST_BYTES: i32 = 64 * 1024;
 
-/// Loads agents by their keys, in one statement; those that aren't there, are deleted or are large are none of them.
+/// Loads agents by their keys, in one statement; those that aren't there, are deleted, large or compressed are none of them.
 pub(crate) fn load_shared(
     connection: &mut Connection,
-    scope: &Scope,
     keys: &[&str],
-) -> Result<HashMap<String, Result<AgentRecord, StateStoreError>>, StateStoreError> {
+) -> Result<HashMap<String, AgentRow>, StateStoreError> {
     let load = agent_states::table
         .filter(diesel::dsl::not(agent_states::is_deleted))
+        .filter(agent_states::state_data_codec.eq(Codec::Text.number()))
         .filter(byte_length(agent_states::state_data.nullable()).le(MOST_BYTES))
         .select((agent_states::key, AgentRow::as_select()));
     let rows: Vec<(String, AgentRow)> = match keys {
@@ -243,8 +243,5 @@ pub(crate) fn load_shared(
         [key] => prepared!(load.filter(agent_states::key.eq(*key))).load(connection)?,
         keys => prepared!(load.filter(agent_states::key.eq_any(keys))).load(connection)?,
     };
-    Ok(rows
-        .into_iter()
-        .map(|(key, row)| (key, AgentRow::decode(row, scope)))
-        .collect())
+    Ok(rows.into_iter().collect())
 }

@@ -44,15 +44,15 @@ impl Shareable for Load {
         let count = group.len();
         let load = move |connection: &mut _, _: &_| {
             let keys: Vec<&str> = group.iter().map(|load| &*load.key).collect();
-            let Some(first) = group.first() else {
-                return Ok(Vec::new());
-            };
-            let mut found = load_shared(connection, &first.scope, &keys)?;
-            Ok(group.iter().map(|load| found.remove(&load.key)).collect())
+            let mut found = load_shared(connection, &keys)?;
+            let loaded = group
+                .iter()
+                .map(|load| Some(found.remove(&load.key)?.decode(&load.scope)));
+            Ok(loaded.collect())
         };
         match handle.read(operation, load).await {
             Ok(loaded) => loaded,
-            Err(_) => std::iter::repeat_with(Self::alone).take(count).collect(),
+            Err(error) => (0..count).map(|_| Some(Err(error.again()))).collect(),
         }
     }
 }

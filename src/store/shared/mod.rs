@@ -1,22 +1,25 @@
 //! Operations of many callers that share statements, on a server.
 //!
-//! Who finds nobody at it goes alone. Who comes while others are at it waits, and the next group takes all who wait. What can't be
-//! done so is done by itself afterwards.
+//! Who finds nobody at it goes alone. Who comes while others are at it waits, and the next group takes all who wait. Groups are served on
+//! a runtime of the library's own: a caller's may end, or be left alone, while others wait. What can't be done so is done by
+//! itself afterwards.
 
 mod loads;
 mod writes;
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use crate::engine::postgres;
 pub(super) use loads::Load;
 pub(super) use writes::{Write, Written};
 
-/// How many groups run at once, and how many operations and bytes one has.
+/// How many go alone at once, how many groups run, and how many operations and bytes one has.
+const LONE: usize = 2;
 const GROUPS: usize = 2;
 const MOST: usize = 256;
 pub(super) const MOST_BYTES: usize = 1024 * 1024;
@@ -51,6 +54,7 @@ pub(super) struct Shared<S: Shareable> {
 
 struct State<S: Shareable> {
     waiting: Vec<Waiting<S>>,
+    lone: usize,
     groups: usize,
 }
 
@@ -64,6 +68,7 @@ impl<S: Shareable> Default for Shared<S> {
         Self {
             state: Mutex::new(State {
                 waiting: Vec::new(),
+                lone: 0,
                 groups: 0,
             }),
         }
@@ -80,21 +85,29 @@ impl<S: Shareable> Shared<S> {
     ) -> S::Answer {
         let turn = {
             let mut state = self.lock();
-            if state.groups < GROUPS && state.waiting.is_empty() {
-                state.groups += 1;
+            if state.lone < LONE && state.groups == 0 {
+                state.lone += 1;
                 Ok(what)
             } else {
+                let Some(runtime) = RUNTIME.as_ref() else {
+                    return S::alone();
+                };
                 let (answer, answered) = oneshot::channel();
                 state.waiting.push(Waiting { what, answer });
+                if state.groups < GROUPS {
+                    state.groups += 1;
+                    let turn = GroupTurn {
+                        shared: Arc::clone(self),
+                        is_over: false,
+                    };
+                    runtime.spawn(turn.run(Arc::clone(handle)));
+                }
                 Err(answered)
             }
         };
         match turn {
             Ok(what) => {
-                let _turn = LoneTurn {
-                    shared: Arc::clone(self),
-                    handle: Arc::clone(handle),
-                };
+                let _turn = LoneTurn(self);
                 let mut answers = S::run(handle, operation, vec![what]).await;
                 answers.pop().unwrap_or_else(S::alone)
             }
@@ -105,55 +118,28 @@ impl<S: Shareable> Shared<S> {
     fn lock(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Returns the next group; none where nobody waits.
-    fn next_group(&self) -> Vec<Waiting<S>> {
-        let mut state = self.lock();
-        let mut keys = HashSet::new();
-        let (mut group, mut later) = (Vec::new(), Vec::new());
-        let mut bytes = 0;
-        for waiting in std::mem::take(&mut state.waiting) {
-            // Nothing is done for who has given up.
-            if waiting.answer.is_closed() {
-                continue;
-            }
-            let size = waiting.what.bytes();
-            let is_full = group.len() == MOST || bytes + size > MOST_BYTES;
-            // The later one of two waits for the earlier.
-            let is_taken = waiting
-                .what
-                .key()
-                .is_some_and(|key| !keys.insert(key.to_owned()));
-            if is_taken || is_full && !group.is_empty() {
-                later.push(waiting);
-            } else {
-                bytes += size;
-                group.push(waiting);
-            }
-        }
-        state.waiting = later;
-        group
-    }
+/// Where groups are served: always driven, and never dropped. `None` where the system has no thread for it.
+static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("descartes-state")
+        .enable_time()
+        .build()
+        .ok()
+});
 
-    /// Gives a turn back. Whoever has come since the last group was taken goes alone.
-    fn end_turn(&self) {
-        let waiting = {
-            let mut state = self.lock();
-            state.groups -= 1;
-            match state.groups {
-                0 => std::mem::take(&mut state.waiting),
-                // The other group's turn goes on with them.
-                _ => Vec::new(),
-            }
-        };
-        for waiting in waiting {
-            let _unheard = waiting.answer.send(S::alone());
-        }
-    }
+/// The turn of those who wait.
+struct GroupTurn<S: Shareable> {
+    shared: Arc<Shared<S>>,
+    is_over: bool,
+}
 
-    async fn run_waiting(turn: GroupTurn<S>, handle: Arc<postgres::Handle>) {
+impl<S: Shareable> GroupTurn<S> {
+    async fn run(mut self, handle: Arc<postgres::Handle>) {
         loop {
-            let group = turn.0.next_group();
+            let group = self.next_group();
             if group.is_empty() {
                 return;
             }
@@ -168,30 +154,64 @@ impl<S: Shareable> Shared<S> {
             }
         }
     }
-}
 
-/// The turn of those who wait. It ends with the last of them, or with the runtime.
-struct GroupTurn<S: Shareable>(Arc<Shared<S>>);
-
-impl<S: Shareable> Drop for GroupTurn<S> {
-    fn drop(&mut self) {
-        self.0.end_turn();
+    /// Returns the next group; none where nobody waits, and then the turn is over.
+    fn next_group(&mut self) -> Vec<Waiting<S>> {
+        let mut state = self.shared.lock();
+        let mut keys = HashSet::new();
+        let (mut group, mut later) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        for waiting in std::mem::take(&mut state.waiting) {
+            // Nothing is done for who has given up.
+            if waiting.answer.is_closed() {
+                continue;
+            }
+            let size = waiting.what.bytes();
+            let is_full = group.len() == MOST || bytes + size > MOST_BYTES;
+            // The later one of two waits for the earlier.
+            let is_taken = !is_full
+                && waiting
+                    .what
+                    .key()
+                    .is_some_and(|key| !keys.insert(key.to_owned()));
+            if is_taken || is_full && !group.is_empty() {
+                later.push(waiting);
+            } else {
+                bytes += size;
+                group.push(waiting);
+            }
+        }
+        state.waiting = later;
+        if group.is_empty() {
+            state.groups -= 1;
+            self.is_over = true;
+        }
+        group
     }
 }
 
-/// The turn of who is at it alone: whoever has come meanwhile is next, also where the caller has given up. They are served on the
-/// store's runtime, which lives longer than a caller's may.
-struct LoneTurn<S: Shareable> {
-    shared: Arc<Shared<S>>,
-    handle: Arc<postgres::Handle>,
+impl<S: Shareable> Drop for GroupTurn<S> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        // A panic has ended it: nobody is to wait for it.
+        let waiting = {
+            let mut state = self.shared.lock();
+            state.groups -= 1;
+            std::mem::take(&mut state.waiting)
+        };
+        for waiting in waiting {
+            let _unheard = waiting.answer.send(S::alone());
+        }
+    }
 }
 
-impl<S: Shareable> Drop for LoneTurn<S> {
+/// The turn of who goes alone. It may be kept for long by a caller who doesn't go on, which keeps nobody else waiting.
+struct LoneTurn<'s, S: Shareable>(&'s Shared<S>);
+
+impl<S: Shareable> Drop for LoneTurn<'_, S> {
     fn drop(&mut self) {
-        let turn = GroupTurn(Arc::clone(&self.shared));
-        if !self.shared.lock().waiting.is_empty() {
-            let run = Shared::run_waiting(turn, Arc::clone(&self.handle));
-            self.handle.runtime().spawn(run);
-        }
+        self.0.lock().lone -= 1;
     }
 }

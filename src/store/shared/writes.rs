@@ -73,15 +73,20 @@ impl Shareable for Write {
                 .into_iter()
                 .map(|wrote| wrote.map_or(Written::Alone, Written::Wrote))
                 .collect(),
-            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                let cause = error.to_string();
-                let unknown = || {
-                    Written::Failed(StateStoreError::OutcomeUnknown {
-                        operation,
-                        cause: cause.clone().into(),
-                    })
-                };
-                std::iter::repeat_with(unknown).take(count).collect()
+            // Of the server, or of the store: each by itself would hear the same, later.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::OutcomeUnknown
+                        | ErrorKind::ConnectionLost
+                        | ErrorKind::Timeout
+                        | ErrorKind::Closed
+                        | ErrorKind::NotInitialized
+                        | ErrorKind::NewerDatabase
+                        | ErrorKind::ReadOnly
+                ) =>
+            {
+                (0..count).map(|_| Written::Failed(error.again())).collect()
             }
             // Each by itself says what is wrong with it.
             Err(_) => std::iter::repeat_with(Self::alone).take(count).collect(),

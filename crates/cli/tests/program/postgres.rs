@@ -226,6 +226,12 @@ fn no_output_shows_the_password_of_a_url() {
         "postgresql://ada:s3cret@localhost:1,localhost:2/db",
         "postgres://ada:s3cret%00@localhost:1/db",
         "postgres://ada:s3/cret@localhost:1/db",
+        "postgres://ada:s3@cret@localhost:1/db",
+        "postgres://localhost:1/db?password=s3&cret",
+        "postgres://localhost:1/db?password=s3&cret=1",
+        "postgress://ada:s3cret@localhost/db",
+        "POSTGRES://ada:s3cret@localhost/db",
+        "\"postgres://ada:s3cret@localhost/db\"",
     ];
     let place = Place::new();
     for url in urls {
@@ -234,6 +240,7 @@ fn no_output_shows_the_password_of_a_url() {
             &["run", "--", "true"],
             &["migrate", "run"],
             &["--help"],
+            &["copy", "postgres://ada:s3cret@localhost:1/db"],
         ] {
             for is_variable in [true, false] {
                 let mut command = place.command(arguments);

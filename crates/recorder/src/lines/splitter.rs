@@ -179,6 +179,9 @@ impl Splitter {
             return Some(self.shown_line(frame.into_bytes(), read_at));
         }
         let pending = self.buffer.get(self.shown..)?;
+        if self.is_nul_raw && pending.contains(&0) {
+            return None;
+        }
         let text = match std::str::from_utf8(pending) {
             Ok(text) => text,
             // The last character is on its way; other bytes are no text to be shown.
