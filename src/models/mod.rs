@@ -5,6 +5,7 @@
 
 mod agent;
 mod body;
+mod copied_column;
 mod copies;
 mod enums;
 mod event;

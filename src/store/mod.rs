@@ -16,6 +16,7 @@ mod indexer;
 mod migrations;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod prepared;
 mod row_locks;
 mod sessions;
 #[cfg(feature = "postgres")]

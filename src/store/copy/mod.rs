@@ -1,10 +1,11 @@
 //! Copies from store to store, whatever their databases are.
 
+mod progress;
+mod reader;
+
 use std::fmt;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use super::AnyStateStore;
@@ -12,12 +13,12 @@ use super::core::StoreCore;
 use super::row_locks::RowLocks;
 use crate::engine::{WriteKind, WriteSize};
 use crate::error::StateStoreError;
-use crate::models::{CopiedKey, CopiedRows, CopiedTable};
+use crate::models::CopiedTable;
 use crate::namespace::Namespace;
 use crate::repository::{Backend, on_table};
-
-/// Who hears how far a copy has come.
-type Notify = Arc<dyn Fn(&CopyProgress) + Send + Sync>;
+pub use progress::CopyProgress;
+use progress::{Notify, Progress};
+use reader::{Part, Reader, compare, survey};
 
 /// What is copied, and who hears of it.
 ///
@@ -69,20 +70,6 @@ impl CopyOptions {
         self.notify = Some(Arc::new(notify));
         self
     }
-}
-
-/// How far a copy has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CopyProgress {
-    /// The table that it is at.
-    pub table: &'static str,
-    /// Rows that are there, of all tables; or that were checked.
-    pub rows: u64,
-    /// Rows of all tables.
-    pub total: u64,
-    /// Whether they are in the target, and are read once more to check them.
-    pub is_verifying: bool,
 }
 
 /// What a copy has made sure of.
@@ -197,215 +184,6 @@ pub async fn copy_store(
         tables,
         replaced_nul: read.replaced,
     })
-}
-
-/// The rows of a table, in sum.
-#[derive(Debug, Clone, Default)]
-struct Sum {
-    rows: u64,
-    hash: Sha256,
-    last: Option<CopiedKey>,
-}
-
-impl Sum {
-    fn add(&mut self, rows: &CopiedRows) {
-        self.rows += rows.len() as u64;
-        rows.digest(&mut self.hash);
-        if let Some(last) = rows.last_key() {
-            self.last = Some(last);
-        }
-    }
-
-    fn hexadecimal(&self) -> String {
-        let mut digits = String::new();
-        for byte in self.hash.clone().finalize() {
-            // Writing to a String can't fail.
-            let _ = write!(digits, "{byte:02x}");
-        }
-        digits
-    }
-}
-
-fn compare(
-    table: CopiedTable,
-    wanted: &Sum,
-    found: &Sum,
-    when: &'static str,
-) -> Result<(), StateStoreError> {
-    if wanted.rows == found.rows && wanted.hash.clone().finalize() == found.hash.clone().finalize()
-    {
-        return Ok(());
-    }
-    let reason = match wanted.rows == found.rows {
-        true => format!("{when} its {} rows differ", found.rows),
-        false => format!(
-            "{when} it has {} rows where the source has {}",
-            found.rows, wanted.rows
-        ),
-    };
-    Err(StateStoreError::NotACopy {
-        table: table.name(),
-        reason,
-    })
-}
-
-/// Tells how far it is.
-#[derive(Clone, Default)]
-struct Progress {
-    notify: Option<Notify>,
-    rows: u64,
-    total: u64,
-    is_verifying: bool,
-}
-
-impl Progress {
-    fn add(&mut self, table: CopiedTable, rows: usize) {
-        self.rows += rows as u64;
-        if let Some(notify) = &self.notify {
-            notify(&CopyProgress {
-                table: table.name(),
-                rows: self.rows,
-                total: self.total,
-                is_verifying: self.is_verifying,
-            });
-        }
-    }
-}
-
-/// Reads all rows of a store, and returns the sum of each table.
-async fn survey(
-    store: &StoreCore,
-    prefix: Option<String>,
-    mut progress: Progress,
-) -> Result<Vec<Sum>, StateStoreError> {
-    let work = move |backend: &mut Backend<'_>| {
-        let mut sums = Vec::new();
-        for table in CopiedTable::ALL {
-            let mut sum = Sum::default();
-            loop {
-                let rows = next(backend, *table, sum.last.as_ref(), prefix.as_deref())?;
-                if rows.len() == 0 {
-                    break;
-                }
-                sum.add(&rows);
-                progress.add(*table, rows.len());
-            }
-            sums.push(sum);
-        }
-        Ok(sums)
-    };
-    store.in_snapshot("copy", work).await
-}
-
-fn next(
-    backend: &mut Backend<'_>,
-    table: CopiedTable,
-    after: Option<&CopiedKey>,
-    prefix: Option<&str>,
-) -> Result<CopiedRows, StateStoreError> {
-    on_table!(backend, CopyTables, |tables| tables
-        .next(table, after, prefix))
-}
-
-/// What the source is.
-struct Read {
-    sums: Vec<Sum>,
-    /// The last number of each table.
-    numbers: Vec<(CopiedTable, i64)>,
-    /// Texts that were changed.
-    replaced: u64,
-}
-
-/// What the reader hands over.
-enum Part {
-    Total(u64),
-    Rows(CopiedTable, CopiedRows),
-}
-
-/// Reads the source, and hands over what the target doesn't have.
-struct Reader {
-    prefix: Option<String>,
-    /// Whether NUL characters are replaced, where the target can't keep them.
-    drop_nul: Option<bool>,
-    replaced: u64,
-    parts: mpsc::Sender<Part>,
-}
-
-impl Reader {
-    fn read(mut self, backend: &mut Backend<'_>, there: &[Sum]) -> Result<Read, StateStoreError> {
-        let (mut numbers, mut total) = (Vec::new(), 0);
-        for table in CopiedTable::ALL {
-            let prefix = self.prefix.as_deref();
-            let (rows, last) = on_table!(backend, CopyTables, |tables| (
-                tables.count(*table, prefix)?,
-                tables.last_number(*table)?
-            ));
-            total += u64::try_from(rows).unwrap_or(0);
-            numbers.push((*table, last));
-        }
-        self.hand_over(Part::Total(total))?;
-        // Nothing is written before all that is there has been compared.
-        let mut sums = Vec::new();
-        for (table, there) in CopiedTable::ALL.iter().zip(there) {
-            sums.push(self.read_again(backend, *table, there)?);
-        }
-        for (table, sum) in CopiedTable::ALL.iter().zip(&mut sums) {
-            while let Some(rows) = self.next(backend, *table, sum)? {
-                sum.add(&rows);
-                self.hand_over(Part::Rows(*table, rows))?;
-            }
-        }
-        Ok(Read {
-            sums,
-            numbers,
-            replaced: self.replaced,
-        })
-    }
-
-    /// Reads the rows that an earlier copy has read, and compares them with what it has left.
-    fn read_again(
-        &mut self,
-        backend: &mut Backend<'_>,
-        table: CopiedTable,
-        there: &Sum,
-    ) -> Result<Sum, StateStoreError> {
-        let mut sum = Sum::default();
-        if let Some(last) = &there.last {
-            while let Some(mut rows) = self.next(backend, table, &sum)? {
-                if self.parts.is_closed() {
-                    return Err(StateStoreError::Closed);
-                }
-                let known = rows.take_until(last);
-                sum.add(&known);
-                if rows.len() > 0 {
-                    break;
-                }
-            }
-        }
-        compare(table, &sum, there, "before the copy")?;
-        Ok(sum)
-    }
-
-    /// Returns the rows behind those of a sum, as the target can keep them.
-    fn next(
-        &mut self,
-        backend: &mut Backend<'_>,
-        table: CopiedTable,
-        sum: &Sum,
-    ) -> Result<Option<CopiedRows>, StateStoreError> {
-        let mut rows = next(backend, table, sum.last.as_ref(), self.prefix.as_deref())?;
-        if let Some(is_replaced) = self.drop_nul {
-            self.replaced += rows.drop_nul(is_replaced)?;
-        }
-        Ok((rows.len() > 0).then_some(rows))
-    }
-
-    fn hand_over(&self, part: Part) -> Result<(), StateStoreError> {
-        // Whoever has gone says why.
-        self.parts
-            .blocking_send(part)
-            .map_err(|_| StateStoreError::Closed)
-    }
 }
 
 /// Writes what is handed over.
