@@ -103,10 +103,7 @@ fn loaded_as<T: 'static>(record: AgentRecord) -> Result<T, StateStoreError> {
         true => Box::new(Some(record.state)),
         false => Box::new(Some(record)),
     };
-    value
-        .downcast()
-        .map(|value| *value)
-        .map_err(|_| StateStoreError::Closed)
+    typed(value)
 }
 
 /// Returns what a method returns of a shared write.
@@ -123,12 +120,22 @@ fn returned<T: 'static>(wrote: Wrote) -> Result<T, StateStoreError> {
         (Some(revision), None) => Box::new(Revision::from(revision)),
         (None, _) => match seqs(wrote.events).next() {
             Some(seq) => Box::new(seq),
-            None => return Err(StateStoreError::Closed),
+            None => return Err(returns_something_else()),
         },
     };
-    // Each method has the one type: the tests of the contract take them all.
-    value
-        .downcast()
-        .map(|value| *value)
-        .map_err(|_| StateStoreError::Closed)
+    typed(value)
+}
+
+/// Returns a value as what its method returns: each that is shared has the one type, as the tests of the contract show.
+#[cfg(feature = "postgres")]
+fn typed<T: 'static>(value: Box<dyn Any>) -> Result<T, StateStoreError> {
+    let value = value.downcast().map(|value| *value);
+    value.map_err(|_| returns_something_else())
+}
+
+#[cfg(feature = "postgres")]
+fn returns_something_else() -> StateStoreError {
+    StateStoreError::application(
+        "it was done, but a method returns something else than its shared form",
+    )
 }

@@ -112,5 +112,11 @@ async fn a_nul_character_is_refused_or_replaced_where_the_target_can_keep_none()
     assert_eq!(kept.state_data, "a\0b");
     // Once more: it is there.
     let report = copy_store(&from, &to, replaced).await.unwrap();
+    assert_eq!(report.replaced_nul, 1);
     assert!(report.tables.iter().all(|table| table.copied == 0));
+    // Going on behind what is there: each text counts once.
+    from.save_event(&event("one\0more")).await.unwrap();
+    let replaced = CopyOptions::default().replace_nul(true);
+    let report = copy_store(&from, &to, replaced).await.unwrap();
+    assert_eq!((report.replaced_nul, report.tables[0].copied), (2, 1));
 }

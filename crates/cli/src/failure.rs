@@ -83,13 +83,13 @@ impl Failure {
         Self::new(Kind::NotFound, format!("{what} {id:?} does not exist"))
     }
 
-    /// Says where a store would be made, if the reason is that there is no such file.
-    pub(crate) fn opening(error: StateStoreError, place: &Place) -> Self {
+    /// Says where a store would be made, if the reason is that there is no such file as this option named.
+    pub(crate) fn opening(error: StateStoreError, place: &Place, option: &str) -> Self {
         match place.file() {
             Some(file) if error.kind() == ErrorKind::Missing => Self::new(
                 Kind::NoStore,
                 format!(
-                    "there is no store at {}: `descartes-state run` or `migrate run` makes one, --db names another",
+                    "there is no store at {}: `descartes-state run` or `migrate run` makes one, {option} names another",
                     file.display()
                 ),
             ),

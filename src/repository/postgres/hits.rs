@@ -1,6 +1,6 @@
 //! The events that a search finds.
 //!
-//! Where places matter (`it's` is two words, one after the other), where a word is too long for a vector, and where a row has no vector,
+//! One statement finds them where the words alone decide, planned for these words. Where places matter (`it's` is two words, one after the other), where a word is too long for a vector, and where a row has no vector,
 //! the rows that may match are asked once more, as recent ones are on SQLite.
 
 use std::convert::identity;

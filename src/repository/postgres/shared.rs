@@ -22,12 +22,13 @@ use crate::schema::agent_states;
 const WRITE_AGENTS: &str = "\
 WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::bigint[], $14::text[])
-    AS new (key, name, status, metadata, state_data, state_data_codec, version, created_at, updated_at, recorded_at,
-        transition, reason, at, transition_metadata)
+        $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::bigint[], $13::text[])
+    AS new (key, name, status, metadata, state_data, state_data_codec, version, updated_at, recorded_at, transition,
+        reason, at, transition_metadata)
 ), old AS MATERIALIZED (
-    SELECT agent.key, agent.namespace, agent.agent_id, agent.state_data, agent.state_data_codec, agent.is_deleted
+    SELECT agent.key, agent.namespace, agent.agent_id, agent.state_data, agent.state_data_codec
     FROM agent_states agent JOIN new ON new.key = agent.key
+    WHERE NOT agent.is_deleted
     ORDER BY agent.key FOR UPDATE OF agent SKIP LOCKED
 ), recorded AS (
     INSERT INTO state_transitions (namespace, id, agent_id, state_before, state_before_codec, state_after,
@@ -35,14 +36,14 @@ WITH new AS (
     SELECT old.namespace, new.transition, old.agent_id, old.state_data, old.state_data_codec, new.state_data,
         new.state_data_codec, new.reason, new.at, new.transition_metadata, new.recorded_at
     FROM old JOIN new ON new.key = old.key
-    WHERE new.transition IS NOT NULL AND NOT old.is_deleted
+    WHERE new.transition IS NOT NULL
     RETURNING id, seq
 ), written AS (
     UPDATE agent_states agent SET name = new.name, status = new.status, metadata = new.metadata,
         state_data = new.state_data, state_data_codec = new.state_data_codec, version = new.version,
         updated_at = new.updated_at, recorded_at = new.recorded_at, revision = agent.revision + 1
     FROM old JOIN new ON new.key = old.key
-    WHERE agent.key = old.key AND NOT old.is_deleted
+    WHERE agent.key = old.key
     RETURNING agent.key, agent.revision, new.transition
 )
 SELECT written.key, written.revision, recorded.seq, pg_current_xact_id()::text::bigint AS transaction
@@ -177,7 +178,6 @@ fn write_agents(
         .bind::<Array<Binary>, _>(states)
         .bind::<Array<BigInt>, _>(numbers(|agent| agent.state_data_codec))
         .bind::<Array<BigInt>, _>(numbers(|agent| agent.version))
-        .bind::<Array<BigInt>, _>(numbers(|agent| agent.created_at))
         .bind::<Array<BigInt>, _>(numbers(|agent| agent.updated_at))
         .bind::<Array<BigInt>, _>(numbers(|agent| agent.recorded_at))
         .bind::<Array<Nullable<Text>>, _>(ids)

@@ -63,8 +63,7 @@ impl CopyOptions {
         self
     }
 
-    /// Calls a function after each part, some thousand times a second at the most. It is called on a runtime's thread, so it must not
-    /// wait for anything.
+    /// Calls a function after each part, on a thread of the runtime's or of its blocking pool. It must not wait for anything.
     #[must_use]
     pub fn on_progress(mut self, notify: impl Fn(&CopyProgress) + Send + Sync + 'static) -> Self {
         self.notify = Some(Arc::new(notify));
@@ -78,7 +77,7 @@ impl CopyOptions {
 pub struct CopyReport {
     /// Each table, with what is in both stores now.
     pub tables: Vec<TableCopy>,
-    /// In how many texts U+FFFD took the place of NUL characters.
+    /// In how many texts U+FFFD has taken the place of NUL characters, those of an earlier copy that went on here too.
     pub replaced_nul: u64,
 }
 

@@ -143,7 +143,8 @@ impl Reader {
             sums.push(self.read_again(backend, *table, there)?);
         }
         for (table, sum) in CopiedTable::ALL.iter().zip(&mut sums) {
-            while let Some(rows) = self.next(backend, *table, sum)? {
+            while let Some(mut rows) = self.next(backend, *table, sum)? {
+                self.keep(&mut rows)?;
                 sum.add(&rows);
                 self.hand_over(Part::Rows(*table, rows))?;
             }
@@ -168,7 +169,8 @@ impl Reader {
                 if self.parts.is_closed() {
                     return Err(StateStoreError::Closed);
                 }
-                let known = rows.take_until(last);
+                let mut known = rows.take_until(last);
+                self.keep(&mut known)?;
                 sum.add(&known);
                 if rows.len() > 0 {
                     break;
@@ -179,18 +181,23 @@ impl Reader {
         Ok(sum)
     }
 
-    /// Returns the rows behind those of a sum, as the target can keep them.
+    /// Returns the rows behind those of a sum.
     fn next(
-        &mut self,
+        &self,
         backend: &mut Backend<'_>,
         table: CopiedTable,
         sum: &Sum,
     ) -> Result<Option<CopiedRows>, StateStoreError> {
-        let mut rows = next(backend, table, sum.last.as_ref(), self.prefix.as_deref())?;
+        let rows = next(backend, table, sum.last.as_ref(), self.prefix.as_deref())?;
+        Ok((rows.len() > 0).then_some(rows))
+    }
+
+    /// Makes rows such that the target can keep them.
+    fn keep(&mut self, rows: &mut CopiedRows) -> Result<(), StateStoreError> {
         if let Some(is_replaced) = self.drop_nul {
             self.replaced += rows.drop_nul(is_replaced)?;
         }
-        Ok((rows.len() > 0).then_some(rows))
+        Ok(())
     }
 
     fn hand_over(&self, part: Part) -> Result<(), StateStoreError> {

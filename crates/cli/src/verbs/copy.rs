@@ -16,8 +16,8 @@ pub(super) async fn copy(
     wanted: &CopyArguments,
     output: Output,
 ) -> Result<(), Failure> {
-    let from = open(common, &wanted.from, OpenMode::Existing).await?;
-    let to = open(common, &wanted.to, OpenMode::Create).await?;
+    let from = open(common, &wanted.from, "--from", OpenMode::Existing).await?;
+    let to = open(common, &wanted.to, "--to", OpenMode::Create).await?;
     to.initialize().await?;
     let bar = bar(output);
     let shown = bar.clone();
@@ -40,10 +40,15 @@ pub(super) async fn copy(
     )
 }
 
-async fn open(common: &Common, place: &Place, mode: OpenMode) -> Result<AnyStateStore, Failure> {
+async fn open(
+    common: &Common,
+    place: &Place,
+    option: &str,
+    mode: OpenMode,
+) -> Result<AnyStateStore, Failure> {
     let options = options(common, place, mode).allow_network(mode == OpenMode::Existing);
     let store = AnyStateStore::open(place, options).await;
-    store.map_err(|error| Failure::opening(error, place))
+    store.map_err(|error| Failure::opening(error, place, option))
 }
 
 /// Returns a bar that is drawn on a terminal and nowhere else.

@@ -134,7 +134,7 @@ async fn open_with(common: &Common, options: StoreOptions) -> Result<AnyStateSto
     let store = AnyStateStore::open(&common.db, options)
         .await
         .map_err(|error| {
-            Failure::opening(error, &common.db).named(arguments::DATABASE, &common.db)
+            Failure::opening(error, &common.db, "--db").named(arguments::DATABASE, &common.db)
         })?;
     let prefix = common.prefix.as_deref().unwrap_or_default();
     store

@@ -82,6 +82,7 @@ fn a_target_with_something_else_and_a_source_that_is_missing_are_refused() {
         (refused.code, &refused.error()["kind"]),
         (4, &json!("no_store"))
     );
+    assert!(text(&refused.error(), "message").contains("--from names another"));
     assert!(!place.path().join("new.db").exists());
     assert_eq!(place.run(&["copy", "--from", FILE]).code, 2);
 }
