@@ -12,8 +12,6 @@ use crate::PostgresSchema;
 #[derive(Debug, Clone)]
 pub struct Place {
     store: AnyStateStore,
-    /// What the database is called in a test's failure.
-    pub database: &'static str,
     /// Where it isn't a temporary file of the store's own.
     _directory: Option<Arc<TempDir>>,
     schema: Option<Arc<PostgresSchema>>,
@@ -33,7 +31,6 @@ impl Place {
         let store = AnyStateStore::open(path, options).await.unwrap();
         Self {
             store,
-            database: "SQLite",
             _directory: Some(Arc::new(directory)),
             schema: None,
         }
@@ -51,7 +48,6 @@ impl Place {
         let store = AnyStateStore::open(schema.url(), options).await.unwrap();
         Some(Self {
             store,
-            database: "PostgreSQL",
             _directory: None,
             schema: Some(Arc::new(schema)),
         })
@@ -97,12 +93,6 @@ impl Place {
     #[must_use]
     pub fn store(&self) -> &AnyStateStore {
         &self.store
-    }
-
-    /// Returns the schema on the server, where it is there.
-    #[must_use]
-    pub fn schema(&self) -> Option<&PostgresSchema> {
-        self.schema.as_deref()
     }
 }
 

@@ -48,6 +48,28 @@ define_sql_function! {
     fn array_to_tsvector(words: Nullable<Array<Text>>) -> Nullable<Tsvector>;
 }
 
+/// The columns of an event but for its number, whether it is new or comes from another store.
+macro_rules! columns {
+    ($row:expr, $words:expr) => {
+        (
+            stored::namespace.eq(&$row.namespace),
+            stored::id.eq(&$row.id),
+            stored::event_type.eq(&$row.event_type),
+            stored::timestamp.eq($row.timestamp),
+            stored::session_id.eq(&$row.session_id),
+            stored::actor_type.eq(&$row.actor_type),
+            stored::actor_id.eq(&$row.actor_id),
+            stored::content.eq(&*$row.content),
+            stored::metadata.eq($row.metadata.as_deref()),
+            stored::git_commit.eq($row.git_commit.as_deref()),
+            stored::created_at.eq($row.created_at),
+            stored::recorded_at.eq($row.recorded_at),
+            stored::search_text.eq($row.search_text.as_deref()),
+            stored::search_words.eq(array_to_tsvector($words)),
+        )
+    };
+}
+
 /// Inserts an event, unless its id is taken; returns its number.
 pub(super) fn insert_event(
     connection: &mut Connection,
@@ -56,22 +78,7 @@ pub(super) fn insert_event(
     let text = row.search_text.as_deref().unwrap_or(&row.content);
     let words = prepare_words(&row.namespace, text)?;
     let insert = diesel::insert_into(stored::table)
-        .values((
-            stored::namespace.eq(&row.namespace),
-            stored::id.eq(&row.id),
-            stored::event_type.eq(&row.event_type),
-            stored::timestamp.eq(row.timestamp),
-            stored::session_id.eq(&row.session_id),
-            stored::actor_type.eq(row.actor_type),
-            stored::actor_id.eq(&row.actor_id),
-            stored::content.eq(row.content.as_ref()),
-            stored::metadata.eq(row.metadata.as_deref()),
-            stored::git_commit.eq(&row.git_commit),
-            stored::created_at.eq(row.created_at),
-            stored::recorded_at.eq(row.recorded_at),
-            stored::search_text.eq(&row.search_text),
-            stored::search_words.eq(array_to_tsvector(words)),
-        ))
+        .values(columns!(row, words))
         .on_conflict((stored::namespace, stored::id))
         .do_nothing()
         .returning(stored::seq);
@@ -156,23 +163,7 @@ pub(super) fn insert_copied(
         .map(|row| {
             let text = row.search_text.as_ref().unwrap_or(&row.content);
             let words = prepare_words(&row.namespace, text)?;
-            Ok((
-                stored::seq.eq(row.seq),
-                stored::namespace.eq(&row.namespace),
-                stored::id.eq(&row.id),
-                stored::event_type.eq(&row.event_type),
-                stored::timestamp.eq(row.timestamp),
-                stored::session_id.eq(&row.session_id),
-                stored::actor_type.eq(&row.actor_type),
-                stored::actor_id.eq(&row.actor_id),
-                stored::content.eq(&row.content),
-                stored::metadata.eq(row.metadata.as_ref()),
-                stored::git_commit.eq(row.git_commit.as_ref()),
-                stored::created_at.eq(row.created_at),
-                stored::recorded_at.eq(row.recorded_at),
-                stored::search_text.eq(row.search_text.as_ref()),
-                stored::search_words.eq(array_to_tsvector(words)),
-            ))
+            Ok((stored::seq.eq(row.seq), columns!(row, words)))
         })
         .collect::<Result<Vec<_>, StateStoreError>>()?;
     diesel::insert_into(stored::table)

@@ -43,11 +43,6 @@ define_sql_function! {
 }
 
 define_sql_function! {
-    /// How many bytes a text has; SQLite doesn't read it for that.
-    fn octet_length(text: Text) -> BigInt;
-}
-
-define_sql_function! {
     /// How many bytes a value has, whatever it is; SQLite doesn't read it for that.
     #[sql_name = "octet_length"]
     fn byte_length(value: Nullable<Text>) -> Nullable<BigInt>;

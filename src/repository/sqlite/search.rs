@@ -5,7 +5,7 @@ use diesel::dsl::{max, min};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 
-use super::dialect::{Connection, coalesce, octet_length};
+use super::dialect::{Connection, Length, byte_length, coalesce};
 use super::limited::limited;
 use super::prepared::prepared;
 use super::writes::inserted_if_any;
@@ -58,7 +58,7 @@ diesel::allow_tables_to_appear_in_same_query!(events_search_source, events_searc
 diesel::allow_tables_to_appear_in_same_query!(events_search_source, events_search);
 
 /// Events that wait to be indexed, by number, with about how many bytes each has.
-type Waiting = Vec<(i64, i64)>;
+type Waiting = Vec<(i64, Option<Length>)>;
 
 /// The most that is indexed in one statement: what bounds its memory.
 const BLOCK_EVENTS: usize = 16 * 1024;
@@ -70,7 +70,7 @@ pub(crate) fn index_block(connection: &mut Connection) -> Result<bool, StateStor
     let mut bytes = 0;
     let fits = waiting.iter().take(BLOCK_EVENTS).take_while(|(_, size)| {
         let is_first = bytes == 0;
-        bytes += size.max(&1);
+        bytes += size.unwrap_or(0).max(1);
         is_first || bytes <= BLOCK_BYTES
     });
     let Some((last, _)) = fits.last() else {
@@ -86,7 +86,7 @@ fn waiting(connection: &mut Connection) -> Result<Waiting, StateStoreError> {
     let waiting = events::table
         .filter(events::seq.gt(indexed))
         .order(events::seq)
-        .select((events::seq, octet_length(events::content)));
+        .select((events::seq, byte_length(events::content.nullable())));
     let waiting = limited(waiting, fetch(BLOCK_EVENTS));
     Ok(prepared!(waiting).load(connection)?)
 }

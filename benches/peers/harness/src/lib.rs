@@ -9,6 +9,7 @@ mod job;
 mod measure;
 mod model;
 mod operation;
+mod rows;
 mod sql;
 mod ticker;
 mod workload;
@@ -25,5 +26,9 @@ pub use model::{
     UnixTime, decode_body, encode_body,
 };
 pub use operation::Operation;
+pub use rows::{text_of, value_of};
 pub use sql::{pragmas, statements};
 pub use workload::{Action, Database, Durability, Measure, Workload, workloads};
+
+// What the macro of decoders names.
+pub use {anyhow, serde_json, uuid};

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use anyhow::{Context, Result, ensure};
 use harness::{
     Agent, Body, Event, Inputs, Operation, STEP_REASON, Setup, Task, Transition, UnixTime,
-    encode_body, statements,
+    encode_body, statements, text_of,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, SqliteExecutor, SqlitePool, Transaction};
@@ -123,7 +123,7 @@ async fn append(executor: impl SqliteExecutor<'_>, event: &Event) -> Result<i64>
         .bind(event.actor_type.as_str())
         .bind(&event.actor_id)
         .bind(&event.content)
-        .bind(rows::text_of(event.metadata.as_ref())?)
+        .bind(text_of(event.metadata.as_ref())?)
         .bind(event.git_commit.as_deref())
         .bind(now.seconds)
         .bind(now.micros)
@@ -151,7 +151,7 @@ async fn record(executor: impl SqliteExecutor<'_>, transition: &Transition) -> R
         .bind(0_i64)
         .bind(transition.reason.as_deref())
         .bind(now.seconds)
-        .bind(rows::text_of(transition.metadata.as_ref())?)
+        .bind(text_of(transition.metadata.as_ref())?)
         .bind(now.micros)
         .execute(executor)
         .await?;
@@ -194,7 +194,7 @@ async fn save_task(executor: impl SqliteExecutor<'_>, task: &Task) -> Result<i64
         .bind(task.assigned_to.as_deref())
         .bind(task.created_at)
         .bind(task.updated_at)
-        .bind(rows::text_of(task.metadata.as_ref())?)
+        .bind(text_of(task.metadata.as_ref())?)
         .bind(UnixTime::now().micros)
         .fetch_all(executor)
         .await?;
@@ -212,7 +212,7 @@ async fn load(readers: &SqlitePool, key: &str) -> Result<usize> {
         .bind(key)
         .fetch_optional(readers)
         .await?
-        .map(|row| rows::agent(&row))
+        .map(|row| rows::agent_of(&row))
         .transpose()?;
     Ok(usize::from(black_box(found).is_some()))
 }
@@ -224,7 +224,7 @@ async fn list(readers: &SqlitePool, after: &str) -> Result<usize> {
         .fetch_all(readers)
         .await?
         .iter()
-        .map(rows::agent)
+        .map(rows::agent_of)
         .collect::<Result<Vec<_>>>()?;
     page.truncate(100);
     Ok(black_box(page).len())
@@ -237,7 +237,7 @@ async fn states(readers: &SqlitePool, after: &str) -> Result<usize> {
         .fetch_all(readers)
         .await?
         .iter()
-        .map(rows::state)
+        .map(rows::state_of)
         .collect::<Result<Vec<_>>>()?;
     page.truncate(100);
     Ok(black_box(page).len())
@@ -250,7 +250,7 @@ async fn history(readers: &SqlitePool, agent_id: &str) -> Result<usize> {
         .fetch_all(readers)
         .await?
         .iter()
-        .map(rows::transition)
+        .map(rows::transition_of)
         .collect::<Result<Vec<_>>>()?;
     page.truncate(100);
     Ok(black_box(page).len())
@@ -263,7 +263,7 @@ async fn search(readers: &SqlitePool, word: &str) -> Result<usize> {
         .fetch_all(readers)
         .await?
         .iter()
-        .map(rows::event)
+        .map(rows::event_of)
         .collect::<Result<Vec<_>>>()?;
     Ok(black_box(page).len())
 }

@@ -10,9 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use descartes_state::{AnyStateStore, StoreOptions};
-use harness::{
-    Corpus, Database, Durability, Job, Measure, Report, Scale, Workload, run_asynchronous,
-};
+use harness::{Corpus, Database, Job, Report, Scale, Workload, run_asynchronous};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -131,9 +129,6 @@ pub(crate) fn compare(
     };
     let workloads = chosen(arguments);
     ensure!(!workloads.is_empty(), "no such workload");
-    for workload in &workloads {
-        ensure!(workload.durability == Durability::Full);
-    }
     let mut databases: Vec<Database> = workloads.iter().map(|chosen| chosen.database).collect();
     databases.sort();
     databases.dedup();
@@ -236,14 +231,10 @@ fn print(workloads: &[Workload], reports: &[(usize, Report)], scale: Scale) {
             let ratio = ratio.map_or_else(String::new, |ratio| {
                 format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.min, ratio.max)
             });
-            let measure = match workload.measure {
-                Measure::Throughput | Measure::Median => median(&|report| {
-                    report.operations as f64 / report.seconds
-                        * workload.action.unit(scale.bulk) as f64
-                }),
-            };
+            let unit = workload.action.unit(scale.bulk) as f64;
+            let rate = median(&|report| unit * report.operations as f64 / report.seconds);
             println!(
-                "| {} | {contestant} | {measure:.0} | {:.0} | {:.0} | {ratio} |",
+                "| {} | {contestant} | {rate:.0} | {:.0} | {:.0} | {ratio} |",
                 workload.name,
                 median(&|report| report.p50 as f64 / 1e3),
                 median(&|report| report.p99 as f64 / 1e3),

@@ -3,12 +3,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
-use harness::{
-    ActorType, Agent, AgentRecord, Contestant, Event, EventRecord, Inputs, Operation, STEP_REASON,
-    Setup, Transition, TransitionRecord, UnixTime, decode_body,
-};
-use serde_json::Value;
+use anyhow::{Result, bail, ensure};
+use harness::{Agent, Contestant, Event, Inputs, Operation, STEP_REASON, Setup, UnixTime, text_of};
 use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
 use sqlx::{PgExecutor, Row};
 use uuid::Uuid;
@@ -175,84 +171,4 @@ async fn page_of<T>(
     Ok(black_box(page).len())
 }
 
-fn agent_of(row: &PgRow) -> Result<AgentRecord> {
-    let codec = row.try_get(7)?;
-    Ok(AgentRecord {
-        key: row.try_get(0)?,
-        namespace: row.try_get(1)?,
-        agent: Agent {
-            agent_id: row.try_get(2)?,
-            name: row.try_get(3)?,
-            status: row.try_get(4)?,
-            metadata: serde_json::from_str(row.try_get(5)?)?,
-            state_data: decode_body(codec, row.try_get(6)?)?,
-            version: row.try_get(8)?,
-            created_at: row.try_get(9)?,
-            updated_at: row.try_get(10)?,
-        },
-        codec,
-        is_deleted: row.try_get(11)?,
-        revision: row.try_get(12)?,
-        recorded_at: row.try_get(13)?,
-    })
-}
-
-fn state_of(row: &PgRow) -> Result<Agent> {
-    Ok(Agent {
-        agent_id: row.try_get(0)?,
-        name: row.try_get(1)?,
-        status: row.try_get(2)?,
-        metadata: serde_json::from_str(row.try_get(3)?)?,
-        state_data: decode_body(row.try_get(5)?, row.try_get(4)?)?,
-        version: row.try_get(6)?,
-        created_at: row.try_get(7)?,
-        updated_at: row.try_get(8)?,
-    })
-}
-
-fn transition_of(row: &PgRow) -> Result<TransitionRecord> {
-    Ok(TransitionRecord {
-        seq: row.try_get(0)?,
-        namespace: row.try_get(1)?,
-        id: Uuid::parse_str(row.try_get(2)?)?,
-        transition: Transition {
-            agent_id: row.try_get(3)?,
-            state_before: decode_body(row.try_get(5)?, row.try_get(4)?)?,
-            state_after: decode_body(row.try_get(7)?, row.try_get(6)?)?,
-            reason: row.try_get(8)?,
-            metadata: value_of(row.try_get(10)?)?,
-        },
-        timestamp: row.try_get(9)?,
-        recorded_at: row.try_get(11)?,
-    })
-}
-
-fn event_of(row: &PgRow) -> Result<EventRecord> {
-    Ok(EventRecord {
-        seq: row.try_get(0)?,
-        namespace: row.try_get(1)?,
-        event: Event {
-            id: Uuid::parse_str(row.try_get(2)?)?,
-            event_type: row.try_get(3)?,
-            timestamp: row.try_get(4)?,
-            session_id: row.try_get(5)?,
-            actor_type: ActorType::parse(row.try_get(6)?)?,
-            actor_id: row.try_get(7)?,
-            content: row.try_get(8)?,
-            metadata: value_of(row.try_get(9)?)?,
-            git_commit: row.try_get(10)?,
-        },
-        created_at: row.try_get(11)?,
-        recorded_at: row.try_get(12)?,
-    })
-}
-
-fn value_of(text: Option<&str>) -> Result<Option<Value>> {
-    text.map(serde_json::from_str)
-        .transpose()
-        .context("metadata")
-}
-
-fn text_of(value: Option<&Value>) -> Result<Option<String>> {
-    Ok(value.map(serde_json::to_string).transpose()?)
-}
+harness::decoders!(PgRow);
