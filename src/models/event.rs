@@ -230,9 +230,18 @@ impl<'e> NewEvent<'e> {
         events: &'e [Event],
     ) -> Result<Vec<Self>, StateStoreError> {
         scope.limits.bulk(events.len())?;
+        let events = events.iter();
+        events.map(|event| Self::prepare(scope, event)).collect()
+    }
+
+    pub(crate) fn prepare_all_with(
+        scope: &Scope,
+        events: &'e [(&'e Event, AppendOptions<'e>)],
+    ) -> Result<Vec<Self>, StateStoreError> {
+        scope.limits.bulk(events.len())?;
+        let events = events.iter();
         events
-            .iter()
-            .map(|event| Self::prepare(scope, event))
+            .map(|(event, options)| Self::prepare_with(scope, event, *options))
             .collect()
     }
 

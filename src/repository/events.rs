@@ -207,6 +207,31 @@ macro_rules! event_methods {
                     |scope| NewEvent::prepare_all(scope, events)? => |table, rows| table.put_all(rows)
                 }
 
+                /// As [`append_all`](Self::append_all), each with what is special about it.
+                ///
+                /// # Errors
+                /// As [`append_with`](Self::append_with), and `TooLarge` above [`Limits::bulk_rows`](crate::Limits::bulk_rows)
+                /// (100,000).
+                example [
+                    /// ```
+                    /// # use descartes_state::AppendOptions;
+                    /// # descartes_state_testing::example(async |store| {
+                    /// # let [heard, drawn] = ["words", "| | |"].map(|content| {
+                    /// #     let mut event = descartes_state_testing::event(content);
+                    /// #     event.metadata = None;
+                    /// #     event
+                    /// # });
+                    /// let priced = AppendOptions::default().metadata_text(r#"{"price": 1.10}"#);
+                    /// let unsearched = AppendOptions::default().searchable(false);
+                    /// let numbers = store.events().append_all_with(&[(&heard, priced), (&drawn, unsearched)]).await?;
+                    /// assert!(numbers[0] < numbers[1]);
+                    /// # Ok(()) });
+                    /// ```
+                ]
+                FewStatements fn append_all_with(events: &[(&Event, AppendOptions<'_>)]) -> Vec<Seq> {
+                    |scope| NewEvent::prepare_all_with(scope, events)? => |table, rows| table.put_all(rows)
+                }
+
                 /// Removes the events whose `timestamp` is before this Unix second, from the search too; returns how many, in
                 /// rows.
                 ///

@@ -6,9 +6,9 @@ use std::future::Future;
 
 use descartes_state::serde_json::{Value, json};
 use descartes_state::{
-    AgentFilter, AgentState, AnyStateStore, ChangeIf, Event, EventFilter, Limits, PageRequest,
-    Session, SessionFilter, SnapshotFilter, SnapshotOptions, StateStoreError, StoreOptions, Task,
-    TaskFilter, TransitionDraft, TransitionFilter,
+    AgentFilter, AgentState, AnyStateStore, AppendOptions, ChangeIf, Event, EventFilter, Limits,
+    PageRequest, Session, SessionFilter, SnapshotFilter, SnapshotOptions, StateStoreError,
+    StoreOptions, Task, TaskFilter, TransitionDraft, TransitionFilter,
 };
 use descartes_state_testing::{Place, TestResult, agent, dump, event, task};
 
@@ -188,6 +188,7 @@ limit_tests! { Limits::default().state_bytes(1_000).content_bytes(2_000).bulk_ro
     bytes_of_a_state_after: "state_after" 1_000 "bytes" |store, _snapshot, size| store.record_state_transition("a", "", &text(size), None);
     bytes_of_an_events_content: "content" 2_000 "bytes" |store, _snapshot, size| store.save_event(&Event { content: text(size), ..event("") });
     bytes_of_a_content_in_a_batch: "content" 2_000 "bytes" |store, _snapshot, size| store.events().append_all(&[event("good"), Event { content: text(size), ..event("") }]);
+    rows_of_a_batch_with_options: "events" 20 "rows" |store, _snapshot, size| store.events().append_all_with(&vec![(&event("x"), AppendOptions::default()); size]);
     rows_of_a_batch: "events" 20 "rows" |store, _snapshot, size| store.events().append_all(&vec![event("x"); size]);
 }
 

@@ -82,6 +82,11 @@ fn writes() -> Vec<Method> {
             let events: Vec<_> = (100..150).map(|number| numbered_event(number, "new word")).collect();
             store.events().append_all(&events).await
         },
+        "events.append_all_with" => |store| async move {
+            let events: Vec<_> = (100..150).map(|number| numbered_event(number, "new word")).collect();
+            let events: Vec<_> = events.iter().map(|event| (event, AppendOptions::default())).collect();
+            store.events().append_all_with(&events).await
+        },
         "events.purge_before" => |store| store.events().purge_before(i64::MAX),
         "tasks.save" => |store| store.tasks().save(&numbered_task(1)),
         "tasks.save_if" => |store| store.tasks().save_if(&numbered_task(1), SaveIf::Revision(Revision::from(1))),

@@ -174,6 +174,14 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
             bad!(Id "session_id", |store, id| store.events().append_all(&[event("good"), bad_event(id)])),
         ),
         (
+            "events.append_all_with",
+            bad!(Id "session_id", |store, id| store.events().append_all_with(&[(&event("good"), AppendOptions::default()), (&bad_event(id), AppendOptions::default())])),
+        ),
+        (
+            "events.append_all_with",
+            bad!(Input "metadata", |store, id| store.events().append_all_with(&[(&event("good"), AppendOptions::default()), (&event("x"), with_text("{}"))])),
+        ),
+        (
             "events.list",
             bad!(Id "session_id", |store, id| store.events().list(&EventFilter::default().session(id), &page())),
         ),

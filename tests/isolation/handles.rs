@@ -202,6 +202,16 @@ pub(crate) fn table() -> Vec<(&'static str, Method)> {
                 .append_all(&[own.event(1_000), own.event(1_001)])),
         ),
         (
+            "events.append_all_with",
+            call!(Writes, |store, own| store.events().append_all_with(&[
+                (&own.event(1_000), AppendOptions::default()),
+                (
+                    &own.event(1_001),
+                    AppendOptions::default().searchable(false)
+                ),
+            ])),
+        ),
+        (
             "events.get",
             call!(Shows, |store, own| store.events().get(&FIRST)),
         ),

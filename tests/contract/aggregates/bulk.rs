@@ -1,7 +1,8 @@
 //! Bulk append: all or none, in order, and on real input.
 
 use descartes_state::{
-    Event, EventFilter, PageRequest, SqliteStateStore, StateStoreError, StoreOptions, page::Order,
+    AppendOptions, Event, EventFilter, PageRequest, SqliteStateStore, StateStoreError,
+    StoreOptions, page::Order,
 };
 
 use descartes_state_testing::{Place, TestResult, dump, event, real_events};
@@ -88,6 +89,46 @@ async fn an_event_twice_in_a_batch_is_one_row() -> TestResult {
         assert_eq!(numbers[3], numbers[0]);
         assert_eq!(store.events().append_all(&events).await?, numbers);
         assert_eq!(store.events().count(&EventFilter::default()).await?, 3);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_event_of_many_has_its_own_options() -> TestResult {
+    for store in Place::everywhere(StoreOptions::default()).await {
+        let [mut priced, mut drawn, plain] = ["word priced", "word drawn", "word plain"].map(event);
+        (priced.metadata, drawn.metadata) = (None, None);
+        let text = r#"{"price": 1.10}"#;
+        let events = [
+            (&priced, AppendOptions::default().metadata_text(text)),
+            (&drawn, AppendOptions::default().searchable(false)),
+            (&plain, AppendOptions::default()),
+        ];
+        let handle = store.events();
+        let numbers = handle.append_all_with(&events).await?;
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        assert_eq!(handle.append_all_with(&events).await?, numbers);
+
+        let kept = handle.get(&priced.id).await?.ok_or("it was appended")?;
+        assert_eq!(kept.metadata_text.as_deref(), Some(text));
+        let hits = store.search_events("word").await?;
+        let hits: Vec<_> = hits.iter().map(|event| &*event.content).collect();
+        assert_eq!(hits, ["word plain", "word priced"]);
+        let kept = handle.get(&drawn.id).await?.ok_or("it was appended")?;
+        assert_eq!(kept.event, drawn);
+
+        // All or none.
+        let more = event("word more");
+        let refused = [
+            (&more, AppendOptions::default()),
+            (&plain, AppendOptions::default().metadata_text(text)),
+        ];
+        let refused = handle.append_all_with(&refused).await;
+        assert!(
+            matches!(refused, Err(StateStoreError::InvalidInput { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(handle.count(&EventFilter::default()).await?, 3);
     }
     Ok(())
 }

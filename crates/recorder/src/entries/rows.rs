@@ -1,5 +1,6 @@
 //! The rows of one transaction, and how they are written.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -46,21 +47,24 @@ pub(super) struct Row {
 const OTHER_CONTENT: &str = "other_content_of_id";
 
 impl Row {
-    fn append(&self, tx: &mut Transaction<'_>, known: &Known) -> Result<(), StateStoreError> {
-        let says_other = self.says_other || known.says_other(&self.event.id);
-        let marked = match &self.metadata {
-            Some(metadata) if says_other => ObjectText::of(metadata),
-            _ => None,
-        };
-        let marked = marked.map(|mut metadata| {
-            metadata.push_mark(OTHER_CONTENT);
-            metadata.into_json()
-        });
-        let mut options = AppendOptions::default().searchable(self.is_searchable);
-        if let Some(metadata) = marked.as_ref().or(self.metadata.as_ref()) {
-            options = options.metadata_text(metadata);
+    /// Returns the metadata as they are to be stored.
+    fn metadata(&self, known: &Known) -> Option<Cow<'_, str>> {
+        let metadata = self.metadata.as_deref()?;
+        if (self.says_other || known.says_other(&self.event.id))
+            && let Some(mut marked) = ObjectText::of(metadata)
+        {
+            marked.push_mark(OTHER_CONTENT);
+            return Some(marked.into_json().into());
         }
-        tx.events().append_with(&self.event, options).map(drop)
+        Some(metadata.into())
+    }
+
+    fn options<'m>(&self, metadata: Option<&'m str>) -> AppendOptions<'m> {
+        let options = AppendOptions::default().searchable(self.is_searchable);
+        match metadata {
+            Some(metadata) => options.metadata_text(metadata),
+            None => options,
+        }
     }
 }
 
@@ -120,9 +124,15 @@ impl Entries {
     pub fn write(&self, tx: &mut Transaction<'_>) -> Result<(), StateStoreError> {
         self.open(tx)?;
         let known = Known::look(tx, &self.named)?;
-        for (_, row) in self.new_events(&known) {
-            row.append(tx, &known)?;
-        }
+        let rows: Vec<_> = self
+            .new_events(&known)
+            .map(|(_, row)| (row, row.metadata(&known)))
+            .collect();
+        let events: Vec<_> = rows
+            .iter()
+            .map(|(row, metadata)| (&row.event, row.options(metadata.as_deref())))
+            .collect();
+        tx.events().append_all_with(&events)?;
         for transition in self.new_transitions(&known) {
             transition.record(tx)?;
         }
@@ -149,7 +159,9 @@ impl Entries {
         self.open(tx)?;
         let known = Known::look(tx, &self.named)?;
         for (place, row) in self.new_events(&known) {
-            if let Err(error) = row.append(tx, &known) {
+            let metadata = row.metadata(&known);
+            let options = row.options(metadata.as_deref());
+            if let Err(error) = tx.events().append_with(&row.event, options) {
                 refused.events.push(place);
                 refused.note(error)?;
             }
