@@ -1,11 +1,14 @@
 //! Closures: what fails inside one leaves it usable, and what it ends itself is noticed.
 
-use descartes_state::diesel::connection::SimpleConnection;
+use descartes_state::diesel::connection::{
+    AnsiTransactionManager, SimpleConnection, TransactionManager,
+};
+use descartes_state::diesel::dsl::sql;
 use descartes_state::diesel::prelude::*;
-use descartes_state::{ChangeIf, SaveIf, StateStoreError};
+use descartes_state::{ChangeIf, SaveIf, StateStoreError, StoreOptions, diesel};
 use descartes_state_testing::{agent, event};
 
-use crate::open;
+use crate::{open, open_with};
 
 #[tokio::test]
 async fn a_call_that_fails_inside_a_closure_harms_no_other() {
@@ -72,6 +75,32 @@ async fn a_closure_that_ends_its_transaction_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_closure_that_leaves_a_transaction_of_its_own_open_is_told_so() {
+    let Some((_schema, store)) = open().await else {
+        return;
+    };
+    let ended = store
+        .transact(|tx| {
+            tx.agents().save(&agent("inside"))?;
+            let connection = tx.postgres()?;
+            Ok(AnsiTransactionManager::begin_transaction(connection)?)
+        })
+        .await;
+    assert!(
+        matches!(ended, Err(StateStoreError::TransactionEscaped)),
+        "{ended:?}"
+    );
+    let ended = store
+        .read(|tx| Ok(AnsiTransactionManager::begin_transaction(tx.postgres()?)?))
+        .await;
+    assert!(
+        matches!(ended, Err(StateStoreError::TransactionEscaped)),
+        "{ended:?}"
+    );
+    assert_eq!(store.list_agents().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_closure_that_fails_or_panics_leaves_nothing() {
     let Some((_schema, store)) = open().await else {
         return;
@@ -124,6 +153,61 @@ async fn a_read_closure_sees_one_snapshot_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_connection_that_a_closure_had_is_kept_and_as_new() {
+    let options = StoreOptions::default().readers(1);
+    let Some((_schema, store)) = open_with(options).await else {
+        return;
+    };
+    // What a session has of its own, the process of its server first.
+    let of_session = "pg_backend_pid() || ' ' || concat_ws(' ', current_user, current_setting('statement_timeout'), \
+         current_setting('search_path'), current_setting('application_name'), \
+         (SELECT count(*) FROM pg_prepared_statements WHERE name = 'mine'), (SELECT count(*) FROM pg_cursors), \
+         (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_class WHERE relpersistence = 't'), \
+         (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()))";
+    let look = async || {
+        store
+            .transact(move |tx| {
+                let seen = sql::<diesel::sql_types::Text>(of_session);
+                Ok(diesel::select(seen).get_result::<String>(tx.postgres()?)?)
+            })
+            .await
+            .unwrap()
+    };
+    store.save_agent_state(&agent("a")).await.unwrap();
+    let before = look().await;
+    for changes in [
+        "SET statement_timeout = 1",
+        "SET search_path = pg_catalog",
+        "SET LOCAL search_path = pg_catalog",
+        "SET application_name = 'another'",
+        "SET ROLE pg_read_all_data",
+        "SET SESSION AUTHORIZATION pg_read_all_data",
+        "CREATE TEMPORARY TABLE agent_states (id bigint)",
+        "LISTEN something",
+        "SELECT pg_advisory_lock(1)",
+        "PREPARE mine AS SELECT 1",
+        "DECLARE mine CURSOR WITH HOLD FOR SELECT 1",
+        "DEALLOCATE ALL",
+    ] {
+        store
+            .transact(move |tx| Ok(tx.postgres()?.batch_execute(changes)?))
+            .await
+            .unwrap();
+        assert_eq!(look().await, before, "{changes}");
+        let failed: Result<(), _> = store
+            .transact(move |tx| {
+                tx.postgres()?.batch_execute(changes)?;
+                Err(StateStoreError::application("no"))
+            })
+            .await;
+        assert!(matches!(failed, Err(StateStoreError::Application(_))));
+        assert_eq!(look().await, before, "{changes}, rolled back");
+        store.save_agent_state(&agent("a")).await.unwrap();
+        assert_eq!(store.list_agents().await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn what_a_closure_sets_is_no_other_calls() {
     let Some((_schema, store)) = open().await else {
         return;
@@ -135,7 +219,7 @@ async fn what_a_closure_sets_is_no_other_calls() {
                 .batch_execute("SET search_path = pg_catalog; SET synchronous_commit = off")?)
         })
         .await
-        .unwrap_err();
+        .unwrap();
     store
         .transact(|tx| Ok(tx.postgres()?.batch_execute("SET statement_timeout = 1")?))
         .await

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_diesel::postgres::{Manager, Object, Pool, Runtime};
-use diesel::PgConnection;
-use diesel::connection::SimpleConnection;
+use diesel::connection::{CacheSize, Connection, SimpleConnection, get_default_instrumentation};
+use diesel::{PgConnection, QueryResult};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::address::{Address, quoted_name};
+use super::transaction::Afterwards;
 use crate::engine::options::{Durability, StoreOptions};
 use crate::engine::runtime::{AcquireTimeout, drop_on_blocking_pool};
 use crate::error::{DatabaseError, DatabaseFailure, StateStoreError};
@@ -194,27 +195,56 @@ impl Slot {
         Ok(())
     }
 
-    /// Runs work on the connection. On a thread that may wait.
+    /// Runs work on the connection, and closes it where the work says so, or where it can't be told its settings. On a thread
+    /// that may wait.
     pub(super) fn run<T>(
         &mut self,
-        work: impl FnOnce(&mut PgConnection, &mut Option<String>) -> Result<T, StateStoreError>,
+        work: impl FnOnce(&mut PgConnection, &mut Option<String>) -> (T, Afterwards),
     ) -> Result<T, StateStoreError> {
-        let object = self.object.as_ref().ok_or(StateStoreError::Closed)?;
-        let mut connection = object.lock().map_err(|_| StateStoreError::Closed)?;
-        if self.is_new {
-            connection.batch_execute(&self.connections.settings)?;
-            self.is_new = false;
+        let ran = self.run_and_tidy(work);
+        if !matches!(ran, Ok((_, Afterwards::Keep))) {
+            self.close();
         }
-        work(&mut connection, &mut self.life)
+        ran.map(|(value, _)| value)
     }
 
-    /// Throws the connection away.
-    pub(super) fn discard(&mut self) {
+    fn run_and_tidy<T>(
+        &mut self,
+        work: impl FnOnce(&mut PgConnection, &mut Option<String>) -> (T, Afterwards),
+    ) -> Result<(T, Afterwards), StateStoreError> {
+        let object = self.object.as_ref().ok_or(StateStoreError::Closed)?;
+        let mut connection = object.lock().map_err(|_| StateStoreError::Closed)?;
+        let settings = &self.connections.settings;
+        if self.is_new {
+            connection.batch_execute(settings)?;
+            self.is_new = false;
+        }
+        let (value, mut afterwards) = work(&mut connection, &mut self.life);
+        if afterwards == Afterwards::Reset {
+            afterwards = match reset(&mut connection, settings) {
+                Ok(()) => Afterwards::Keep,
+                Err(_) => Afterwards::Close,
+            };
+        }
+        Ok((value, afterwards))
+    }
+
+    fn close(&mut self) {
         self.life = None;
         if let Some(object) = self.object.take() {
             drop(Object::take(object));
         }
     }
+}
+
+/// Makes a connection as if it were new, which is cheaper than a new one.
+fn reset(connection: &mut PgConnection, settings: &str) -> QueryResult<()> {
+    connection.batch_execute("DISCARD ALL")?;
+    // The server has forgotten the statements that Diesel knows by their names.
+    connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+    connection.set_prepared_statement_cache_size(CacheSize::Unbounded);
+    connection.set_instrumentation(get_default_instrumentation());
+    connection.batch_execute(settings)
 }
 
 fn unreachable(error: deadpool_diesel::PoolError, address: &Address) -> StateStoreError {

@@ -12,8 +12,8 @@ use super::address::Address;
 use super::connections::{Connections, Slot};
 use super::schema;
 use super::transaction::{
-    BeforeSnapshot, Transaction, Tried, Work, read_in_snapshot, read_once, was_committed,
-    witness_crashes, write_once,
+    Afterwards, BeforeSnapshot, Transaction, Tried, Work, read_in_snapshot, read_once,
+    was_committed, witness_crashes, write_once,
 };
 use crate::commit_notes::CommitNotes;
 use crate::engine::calls::Calls;
@@ -226,7 +226,7 @@ impl Handle {
     async fn repeat<T, F>(&self, operation: &'static str, attempt: F) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, bool) + Send + 'static,
+        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, Afterwards) + Send + 'static,
     {
         self.repeat_as(operation, Work::Own, attempt).await
     }
@@ -240,7 +240,7 @@ impl Handle {
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, bool) + Send + 'static,
+        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, Afterwards) + Send + 'static,
     {
         let started = Instant::now();
         let patience = self.connections.patience();
@@ -316,24 +316,13 @@ impl Handle {
     ) -> Result<((Slot, F), Tried<T>), StateStoreError>
     where
         T: Send + 'static,
-        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, bool) + Send + 'static,
+        F: FnMut(&mut PgConnection, &mut Option<String>) -> (Tried<T>, Afterwards) + Send + 'static,
     {
         on_blocking_pool(&current_or(&self.runtime), move || {
-            let tried = slot.run(|connection, life| Ok(attempt(connection, life)));
-            let tried = match tried {
-                Ok((tried, true)) => tried,
-                Ok((tried, false)) => {
-                    slot.discard();
-                    tried
-                }
-                Err(error) => {
-                    slot.discard();
-                    if error.is_transient() {
-                        Tried::Again(error)
-                    } else {
-                        Tried::Done(Err(error))
-                    }
-                }
+            let tried = match slot.run(|connection, life| attempt(connection, life)) {
+                Ok(tried) => tried,
+                Err(error) if error.is_transient() => Tried::Again(error),
+                Err(error) => Tried::Done(Err(error)),
             };
             Ok(((slot, attempt), tried))
         })
@@ -354,8 +343,11 @@ impl Handle {
                     let transaction = transaction.clone();
                     let ask = move |connection: &mut PgConnection, _: &mut Option<String>| {
                         let asked = was_committed(connection, &transaction);
-                        let is_intact = asked.is_ok();
-                        (Tried::Done(asked), is_intact)
+                        let afterwards = match asked {
+                            Ok(_) => Afterwards::Keep,
+                            Err(_) => Afterwards::Close,
+                        };
+                        (Tried::Done(asked), afterwards)
                     };
                     match self.try_once(slot, ask).await? {
                         ((back, _), Tried::Done(asked)) => {

@@ -25,6 +25,29 @@ pub(super) enum Tried<T> {
     },
 }
 
+/// What is to become of the connection after a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    Keep,
+    /// A caller has had it, who may have set anything.
+    Reset,
+    Close,
+}
+
+impl Afterwards {
+    fn of_transaction(connection: &mut PgConnection, is_lent: bool) -> Self {
+        match (depth(connection), is_lent) {
+            (Ok(None), false) => Self::Keep,
+            (Ok(None), true) => Self::Reset,
+            _ => Self::Close,
+        }
+    }
+
+    fn of_read(is_intact: bool) -> Self {
+        if is_intact { Self::Keep } else { Self::Close }
+    }
+}
+
 /// The number that the server gave a transaction, and the life of the server in which it did: after a crash, numbers of transactions
 /// that were lost are given again.
 #[derive(Debug, Clone)]
@@ -70,14 +93,14 @@ pub(super) enum Work {
     Closure(DatabaseId),
 }
 
-/// Runs work in a transaction, and commits it. The second value says whether the connection may be used again.
+/// Runs work in a transaction, and commits it.
 pub(super) fn write_once<T>(
     connection: &mut PgConnection,
     life: &mut Option<String>,
     whose: Work,
     locks: &[i64],
     work: &mut dyn FnMut(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
-) -> (Tried<T>, bool) {
+) -> (Tried<T>, Afterwards) {
     let mark = match whose {
         Work::Own => None,
         Work::Closure(_) => Some(new_id().simple().to_string()),
@@ -87,8 +110,16 @@ pub(super) fn write_once<T>(
         // It goes with the transaction, so that one that the closure has ended is noticed.
         Some(mark) => format!("BEGIN; SET LOCAL descartes_state.closure = '{mark}'"),
     };
-    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(connection, &begin) {
-        return (failed(error.into()), false);
+    let begun = match life {
+        Some(_) => Ok(()),
+        None => life_of_server(connection).map(|found| *life = found),
+    };
+    let begun = begun.and_then(|()| {
+        AnsiTransactionManager::begin_transaction_sql(connection, &begin)?;
+        Ok(())
+    });
+    if let Err(error) = begun {
+        return (failed(error), Afterwards::Close);
     }
     let mut notes = CommitNotes::default();
     let result = catch_panic(|| match whose {
@@ -98,37 +129,39 @@ pub(super) fn write_once<T>(
         }
         Work::Closure(database) => as_closure_of(database, || work(connection, &mut notes)),
     });
-    let ended = match (&result, mark) {
-        (Ok(_), mark) => match (notes.transaction, &life) {
+    let is_lent = notes.lent_within.is_some();
+    let ended = match &result {
+        Ok(_) => match (notes.transaction, &mark) {
             // The store's own statement has said so.
-            (Some(number), Some(life)) if mark.is_none() => Ok(Some(Transaction {
+            (Some(number), None) if life.is_some() => Ok(Some(Transaction {
                 number,
-                life: Some(life.clone()),
+                life: life.clone(),
             })),
-            _ => match number(connection, life) {
-                Ok((found, _)) if found != mark => Err(StateStoreError::TransactionEscaped),
-                Ok((_, number)) => Ok(number),
-                Err(error) => Err(error),
-            },
+            _ => number(connection, life, mark.as_deref()),
         },
-        (Err(_), _) => Ok(None),
+        Err(_) => Ok(None),
     };
     match (result, ended) {
         (Ok(value), Ok(number)) => match AnsiTransactionManager::commit_transaction(connection) {
-            Ok(()) => (Tried::Done(Ok(value)), notes.lent_within.is_none()),
-            Err(error) => (unknown(whose, error.into(), value, number), false),
+            Ok(()) => {
+                let afterwards = Afterwards::of_transaction(connection, is_lent);
+                (Tried::Done(Ok(value)), afterwards)
+            }
+            Err(error) => (
+                unknown(whose, error.into(), value, number),
+                Afterwards::Close,
+            ),
         },
         (Ok(_), Err(error)) => {
-            let is_clean = rollback(connection);
-            let is_escaped = matches!(error, StateStoreError::TransactionEscaped);
-            (failed_as(whose, error), is_clean && !is_escaped)
+            let mut afterwards = rollback(connection, is_lent);
+            if matches!(error, StateStoreError::TransactionEscaped) {
+                afterwards = Afterwards::Close;
+            }
+            (failed_as(whose, error), afterwards)
         }
         (Err(error), _) => {
-            let is_clean = rollback(connection);
-            (
-                failed_as(whose, error),
-                is_clean && notes.lent_within.is_none(),
-            )
+            let afterwards = rollback(connection, is_lent);
+            (failed_as(whose, error), afterwards)
         }
     }
 }
@@ -147,13 +180,13 @@ fn take(connection: &mut PgConnection, locks: &[i64]) -> Result<(), StateStoreEr
 pub(super) fn read_once<T>(
     connection: &mut PgConnection,
     work: &mut dyn FnMut(&mut PgConnection) -> Result<T, StateStoreError>,
-) -> (Tried<T>, bool) {
+) -> (Tried<T>, Afterwards) {
     match catch_panic(|| work(connection)) {
-        Ok(value) => (Tried::Done(Ok(value)), true),
+        Ok(value) => (Tried::Done(Ok(value)), Afterwards::Keep),
         Err(error) => {
             let is_intact = error.kind() != ErrorKind::ConnectionLost
                 && !matches!(error, StateStoreError::Panicked { .. });
-            (failed(error), is_intact)
+            (failed(error), Afterwards::of_read(is_intact))
         }
     }
 }
@@ -164,7 +197,7 @@ pub(super) fn read_in_snapshot<T, F>(
     database: DatabaseId,
     before: BeforeSnapshot,
     closure: &mut Option<F>,
-) -> (Tried<T>, bool)
+) -> (Tried<T>, Afterwards)
 where
     F: FnOnce(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>,
 {
@@ -178,7 +211,7 @@ where
     });
     let settled = match begun {
         Ok(settled) => settled,
-        Err(error) => return (failed(error), false),
+        Err(error) => return (failed(error), Afterwards::Close),
     };
     let mut notes = CommitNotes {
         settled,
@@ -189,14 +222,19 @@ where
         as_closure_of(database, || closure(connection, &mut notes))
     });
     let is_lent = notes.lent_within.is_some();
-    let result = match result {
-        Ok(_) if is_lent && found_mark(connection).as_deref() != Some(mark.as_str()) => {
-            Err(StateStoreError::TransactionEscaped)
+    let ended = match result.is_ok() && is_lent {
+        true => {
+            let found = found_mark(connection).ok().flatten();
+            require_open(connection, found.as_deref(), &mark)
         }
-        result => result,
+        false => Ok(()),
     };
-    let is_clean = rollback(connection);
-    (Tried::Done(result), is_clean && !is_lent)
+    let afterwards = match ended {
+        Ok(()) => rollback(connection, is_lent),
+        Err(_) => Afterwards::Close,
+    };
+    let result = result.and_then(|value| ended.map(|()| value));
+    (Tried::Done(result), afterwards)
 }
 
 /// Asks the server what became of a transaction; `None` where it isn't over.
@@ -231,27 +269,51 @@ pub(super) fn was_committed(
 const MARK: &str = "nullif(current_setting('descartes_state.closure', true), '')";
 
 /// Returns the closure's mark; `None` where its transaction is over.
-fn found_mark(connection: &mut PgConnection) -> Option<String> {
-    diesel::select(sql::<Nullable<Text>>(MARK))
-        .get_result(connection)
-        .ok()
-        .flatten()
+fn found_mark(connection: &mut PgConnection) -> QueryResult<Option<String>> {
+    diesel::select(sql::<Nullable<Text>>(MARK)).get_result(connection)
 }
 
-/// Returns the closure's mark, and the transaction's number where it has written.
+/// Checks that the transaction of a closure is still open, and no other within it.
+fn require_open(
+    connection: &mut PgConnection,
+    found: Option<&str>,
+    mark: &str,
+) -> Result<(), StateStoreError> {
+    if found == Some(mark) && matches!(depth(connection), Ok(Some(1))) {
+        Ok(())
+    } else {
+        Err(StateStoreError::TransactionEscaped)
+    }
+}
+
+fn depth(connection: &mut PgConnection) -> QueryResult<Option<u32>> {
+    let status = AnsiTransactionManager::transaction_manager_status_mut(connection);
+    Ok(status.transaction_depth()?.map(u32::from))
+}
+
+/// Returns the transaction's number where it has written.
 fn number(
     connection: &mut PgConnection,
-    kept: &mut Option<String>,
-) -> Result<(Option<String>, Option<Transaction>), StateStoreError> {
-    let mark = sql::<Nullable<Text>>(MARK);
+    life: &Option<String>,
+    mark: Option<&str>,
+) -> Result<Option<Transaction>, StateStoreError> {
     let number = sql::<Nullable<BigInt>>("pg_current_xact_id_if_assigned()::text::bigint");
-    let life = crash_witness::table
-        .select(crash_witness::token)
-        .single_value();
-    let (mark, number, life): (Option<String>, Option<i64>, Option<String>) =
-        diesel::select((mark, number, life)).get_result(connection)?;
-    kept.clone_from(&life);
-    Ok((mark, number.map(|number| Transaction { number, life })))
+    let found = sql::<Nullable<Text>>(MARK);
+    let (number, found): (Option<i64>, Option<String>) =
+        diesel::select((number, found)).get_result(connection)?;
+    if let Some(mark) = mark {
+        require_open(connection, found.as_deref(), mark)?;
+    }
+    Ok(number.map(|number| Transaction {
+        number,
+        life: life.clone(),
+    }))
+}
+
+/// Returns in which life of the server this connection was opened.
+fn life_of_server(connection: &mut PgConnection) -> Result<Option<String>, StateStoreError> {
+    let life = crash_witness::table.select(crash_witness::token);
+    Ok(life.first(connection).optional()?)
 }
 
 fn failed<T>(error: StateStoreError) -> Tried<T> {
@@ -289,10 +351,9 @@ fn unknown<T>(
     }
 }
 
-fn rollback(connection: &mut PgConnection) -> bool {
-    AnsiTransactionManager::rollback_transaction(connection).is_ok()
-        && matches!(
-            AnsiTransactionManager::transaction_manager_status_mut(connection).transaction_depth(),
-            Ok(None)
-        )
+fn rollback(connection: &mut PgConnection, is_lent: bool) -> Afterwards {
+    match AnsiTransactionManager::rollback_transaction(connection) {
+        Ok(()) => Afterwards::of_transaction(connection, is_lent),
+        Err(_) => Afterwards::Close,
+    }
 }
