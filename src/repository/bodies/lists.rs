@@ -9,9 +9,8 @@ use crate::error::StateStoreError;
 use crate::models::StoredRow;
 use crate::read_budget::ReadBudget;
 
-/// Cuts a boxed query to a page in order of sequence, one row more than wanted, to know whether there are more. The
-/// cursor is compared with `$cursor`.
-macro_rules! page_of {
+/// Cuts a boxed query to what a page in order of sequence may hold, in its order. The cursor is compared with `$cursor`.
+macro_rules! ordered {
     ($query:expr, $seq:expr, $cursor:expr, $bounds:expr) => {{
         use crate::page::Order;
         let bounds: crate::page::SequenceBounds = $bounds;
@@ -19,45 +18,15 @@ macro_rules! page_of {
             Some(last) if bounds.order == Order::Ascending => $query.filter($cursor.le(last)),
             _ => $query,
         };
-        let query = match (bounds.order, bounds.after) {
+        match (bounds.order, bounds.after) {
             (Order::Descending, None) => query.order($seq.desc()),
             (Order::Descending, Some(seq)) => query.filter($cursor.lt(seq)).order($seq.desc()),
             (Order::Ascending, None) => query.order($seq.asc()),
             (Order::Ascending, Some(seq)) => query.filter($cursor.gt(seq)).order($seq.asc()),
-        };
-        super::limited::limited(query, crate::page::fetch(bounds.rows))
-    }};
-}
-pub(super) use page_of;
-
-/// The rows of a boxed query's page, in order of sequence; `$by_time` is whether a time range is to pick the index.
-///
-/// The page is picked by number first, in an index that holds most of what the filter asks for: what SQLite sorts for a
-/// time range is then numbers, not bodies, and it never walks the table by rowid through other namespaces' rows.
-macro_rules! in_sequence {
-    ($table:ident, $query:expr, $by_time:expr, $bounds:expr) => {{
-        use super::dialect::UnindexedNumber;
-        use super::limited::{IsAmong, Picked};
-        use super::lists::page_of;
-        let bounds: crate::page::SequenceBounds = $bounds;
-        let numbers = $query.select($table::seq);
-        let picked = if $by_time {
-            // Served by the cursor instead, a page of an old time range would read all that is newer or older.
-            let cursor = UnindexedNumber::new($table::seq);
-            page_of!(numbers, $table::seq, cursor, bounds)
-        } else {
-            page_of!(numbers, $table::seq, $table::seq, bounds)
-        };
-        let rows = $table::table
-            .filter(IsAmong::new($table::seq, Picked(picked)))
-            .into_boxed();
-        match bounds.order {
-            crate::page::Order::Descending => rows.order($table::seq.desc()),
-            crate::page::Order::Ascending => rows.order($table::seq.asc()),
         }
     }};
 }
-pub(super) use in_sequence;
+pub(super) use ordered;
 
 /// Cuts a boxed query to a time range; `$by_time` is whether it is to pick the index.
 macro_rules! within {

@@ -6,7 +6,8 @@ use diesel::sql_types::{BigInt, Nullable};
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db, Locked, coalesce, settled};
-use super::lists::{decoded, decoded_one, in_sequence};
+use super::lists::{decoded, decoded_one};
+use super::pages::in_sequence;
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, revisioned};
 use super::writes::inserted_as_new;

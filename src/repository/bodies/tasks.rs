@@ -6,7 +6,8 @@ use diesel::sql_types::BigInt;
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db, Locked, settled};
-use super::lists::{decoded, decoded_one, in_sequence, whole_list};
+use super::lists::{decoded, decoded_one, whole_list};
+use super::pages::in_sequence;
 use super::prepared::prepared;
 use super::revisioned::{Current, Subject, change, revisioned};
 use super::writes::inserted_as_new;

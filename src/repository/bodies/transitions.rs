@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use super::context::TableContext;
 use super::dialect::{Connection, Db, settled};
-use super::lists::{decoded, decoded_one, in_sequence, whole_list, within};
+use super::lists::{decoded, decoded_one, whole_list, within};
+use super::pages::in_sequence;
 use super::writes::{inserted, inserted_if_any};
 use crate::commit_notes::CommitNotes;
 use crate::condition::SaveIf;

@@ -3,6 +3,7 @@
 mod dialect;
 mod hits;
 mod lending;
+mod pages;
 mod search;
 mod shared;
 mod words;

@@ -6,6 +6,8 @@
 mod dialect;
 mod hits;
 mod lending;
+mod pages;
+mod picked;
 pub(in crate::repository) mod recent;
 mod search;
 pub(in crate::repository) mod words;
