@@ -9,6 +9,7 @@
 
 mod closures;
 mod followers;
+mod ledger;
 mod plans;
 mod schema;
 mod server;

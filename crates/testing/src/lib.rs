@@ -8,6 +8,7 @@
     reason = "a helper of a test that can't go on fails the test"
 )]
 
+mod chance;
 mod database;
 mod examples;
 mod migrations;
@@ -20,6 +21,7 @@ mod sources;
 mod stores;
 mod strategies;
 
+pub use chance::Chance;
 pub use database::{
     TABLES, assert_index_is_whole, assert_intact, columns, connect, connect_patiently,
     connect_to_tamper, contents, count, dump, lines, number, pragma, schema_dump, tables,

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::sync::Once;
 
 use descartes_state::diesel::connection::SimpleConnection;
-use descartes_state::diesel::{Connection, PgConnection};
+use descartes_state::diesel::sql_types::BigInt;
+use descartes_state::diesel::{self, Connection, PgConnection, RunQueryDsl};
 use descartes_state::{PostgresStateStore, StoreOptions, new_id};
 
 /// The variable that names the server's URL.
@@ -55,11 +56,28 @@ impl PostgresSchema {
 
     /// Cuts every connection that the schema's stores have.
     pub fn cut(&self, connection: &mut PgConnection) {
-        let cut = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'",
+        self.cut_some(connection, 100);
+    }
+
+    /// Cuts about so many of a hundred connections that the schema's stores have, by chance; returns how many.
+    pub fn cut_some(&self, connection: &mut PgConnection, percent: u64) -> i64 {
+        let which = format!("random() * 100 < {percent}");
+        self.of_connections(connection, "count(pg_terminate_backend(pid))", &which)
+    }
+
+    /// Returns how many connections of the schema's stores wait for something that the server names so.
+    pub fn waiting(&self, connection: &mut PgConnection, wait_event: &str) -> i64 {
+        let which = format!("wait_event = '{wait_event}'");
+        self.of_connections(connection, "count(*)", &which)
+    }
+
+    fn of_connections(&self, connection: &mut PgConnection, what: &str, which: &str) -> i64 {
+        let query = format!(
+            "SELECT {what} FROM pg_stat_activity WHERE application_name = '{}' AND {which}",
             self.name
         );
-        connection.batch_execute(&cut).unwrap();
+        let query = diesel::dsl::sql::<BigInt>(&query);
+        query.get_result(connection).unwrap()
     }
 
     /// Returns a connection of its own to the schema.

@@ -10,34 +10,10 @@ use std::time::{Duration, Instant};
 
 use descartes_state::diesel::connection::SimpleConnection;
 use descartes_state::serde_json::Value;
-use descartes_state_testing::{assert_intact, connect_patiently};
+use descartes_state_testing::{Chance, assert_intact, connect_patiently};
 use rustix::process::Signal;
 
 use crate::support::{Done, Place, Running, text};
-
-/// Numbers by chance that come again from the same seed (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    /// Waits for a moment of at most so many milliseconds.
-    fn moment(&mut self, most: u64) {
-        #[allow(clippy::disallowed_methods)]
-        // No condition: what happens is to happen at any moment.
-        std::thread::sleep(Duration::from_millis(self.below(most)));
-    }
-}
 
 /// A run, and what is known of it.
 struct Tortured {
@@ -139,16 +115,13 @@ fn check(place: &Place, done: &Done, round: u64) {
 fn torture() {
     let setting = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seconds = setting("TORTURE_SECONDS").unwrap_or(120);
-    let seed = setting("TORTURE_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.unwrap().as_secs()
-    });
+    let seed = Chance::seed("TORTURE_SEED");
     println!("TORTURE_SEED={seed}");
     let disk = SmallDisk::mount();
     if disk.is_none() {
         println!("no small file system can be mounted here: no disk will be full");
     }
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut round = 0;
     while Instant::now() < end {
