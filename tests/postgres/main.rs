@@ -15,6 +15,7 @@ mod schema;
 mod server;
 mod shared;
 mod text;
+mod tls;
 mod writers;
 
 use descartes_state::{PostgresStateStore, StoreOptions};

@@ -8,8 +8,9 @@ use descartes_state::diesel::sql_types::BigInt;
 use descartes_state::diesel::{self, Connection, PgConnection, RunQueryDsl};
 use descartes_state::{PostgresStateStore, StoreOptions, new_id};
 
-/// The variable that names the server's URL.
-const VARIABLE: &str = "DESCARTES_STATE_POSTGRES";
+/// The variables that name a server's URL, each with how the script starts it.
+const SERVER: (&str, &str) = ("DESCARTES_STATE_POSTGRES", "start");
+const SERVER_WITH_TLS: (&str, &str) = ("DESCARTES_STATE_POSTGRES_TLS", "start-tls");
 
 /// A schema of its own on the server, which goes with it.
 #[derive(Debug)]
@@ -23,19 +24,21 @@ impl PostgresSchema {
     #[must_use]
     pub fn new() -> Option<Self> {
         static SAID: Once = Once::new();
-        let Ok(server) = std::env::var(VARIABLE) else {
-            SAID.call_once(|| {
-                // Not by a macro, whose output is captured.
-                let _unheard = writeln!(
-                    std::io::stderr(),
-                    "SKIPPED: the tests on PostgreSQL, for want of a server: \
-                     {VARIABLE}=$(.ci/postgres start /tmp/pg) cargo test"
-                );
-            });
-            return None;
-        };
+        Some(Self::on(named(SERVER, &SAID)?))
+    }
+
+    /// The same on the server that speaks TLS; its URL ends in `sslmode=verify-full&sslrootcert=` and the certificate's path.
+    #[must_use]
+    pub fn with_tls() -> Option<Self> {
+        static SAID: Once = Once::new();
+        Some(Self::on(named(SERVER_WITH_TLS, &SAID)?))
+    }
+
+    /// Returns a schema that nobody else has, on the server at a URL.
+    #[must_use]
+    pub fn on(server: String) -> Self {
         let name = format!("test_{}", new_id().simple());
-        Some(Self { server, name })
+        Self { server, name }
     }
 
     /// Returns the URL of a store in it.
@@ -97,4 +100,19 @@ impl Drop for PostgresSchema {
             let _kept = connection.batch_execute(&drop);
         }
     }
+}
+
+fn named((variable, action): (&str, &str), said: &Once) -> Option<String> {
+    let server = std::env::var(variable).ok();
+    if server.is_none() {
+        said.call_once(|| {
+            // Not by a macro, whose output is captured.
+            let _unheard = writeln!(
+                std::io::stderr(),
+                "SKIPPED: the tests on PostgreSQL, for want of a server: \
+                 {variable}=$(.ci/postgres {action} /tmp/pg) cargo test"
+            );
+        });
+    }
+    server
 }
