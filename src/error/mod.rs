@@ -15,6 +15,8 @@ use std::time::Duration;
 
 pub use details::{DatabaseError, DatabaseFailure, MigrationError, SerializationError};
 pub use kind::ErrorKind;
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::unkept_session;
 
 use crate::condition::SaveIf;
 use crate::numbers::Revision;
@@ -394,6 +396,9 @@ impl StateStoreError {
             } => Self::Timeout {
                 operation,
                 waited: *waited,
+                reason: reason.clone(),
+            },
+            Self::Unsupported { reason } => Self::Unsupported {
                 reason: reason.clone(),
             },
             Self::DatabaseError(error) => Self::DatabaseError(error.again()),

@@ -83,6 +83,8 @@ const REFUSALS: &[(&str, DatabaseFailure)] = &[
     ("database \"", DatabaseFailure::Missing),
     ("could not translate host name", DatabaseFailure::CannotOpen),
     ("server does not support SSL", DatabaseFailure::CannotOpen),
+    // PgBouncer's, of `options` and the like.
+    ("unsupported startup parameter", DatabaseFailure::CannotOpen),
     ("certificate", DatabaseFailure::CannotOpen),
 ];
 
@@ -110,6 +112,22 @@ pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> Option<Failur
 /// Returns whether a text says that a table is missing.
 pub(super) fn lacks_relation(text: &str) -> bool {
     text.contains("relation \"") && text.contains("does not exist")
+}
+
+/// Returns whether a text says that a session lacks a statement that was prepared on it, or has one that wasn't.
+pub(super) fn lacks_statement(text: &str) -> bool {
+    text.contains("prepared statement \"__diesel_stmt_")
+        || text.contains("unnamed prepared statement does not exist")
+}
+
+/// The error of a connection that has no session of the server's to itself.
+pub(crate) fn unkept_session(said: &str) -> StateStoreError {
+    StateStoreError::Unsupported {
+        reason: format!(
+            "the connection doesn't keep its session of the server ({said}), as behind PgBouncer with pool_mode=transaction, or \
+             after a closure's DISCARD or DEALLOCATE: set pool_mode=session for this database, or connect to the server itself"
+        ),
+    }
 }
 
 impl StateStoreError {

@@ -15,6 +15,10 @@ impl From<DieselError> for StateStoreError {
         let DieselError::DatabaseError(kind, information) = &error else {
             return Self::DatabaseError(DatabaseError::new(DatabaseFailure::Other, error));
         };
+        #[cfg(feature = "postgres")]
+        if super::postgres::lacks_statement(information.message()) {
+            return super::unkept_session(information.message());
+        }
         match classify(kind, information.message()) {
             Failure::Locked => Self::Busy {
                 operation: "database",

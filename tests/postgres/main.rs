@@ -11,6 +11,7 @@ mod closures;
 mod followers;
 mod ledger;
 mod plans;
+mod pooled;
 mod schema;
 mod server;
 mod shared;

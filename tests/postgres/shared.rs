@@ -15,10 +15,10 @@ use tokio::sync::Barrier;
 
 use crate::{open, open_with};
 
-const CALLERS: usize = 64;
+pub(crate) const CALLERS: usize = 64;
 
 /// Runs a call of each of many at the same moment; returns what each returned, in their order.
-async fn at_once<T, F>(
+pub(crate) async fn at_once<T, F>(
     store: &PostgresStateStore,
     call: impl Fn(PostgresStateStore, usize) -> F,
 ) -> Vec<T>

@@ -10,6 +10,7 @@ use tokio::sync::SemaphorePermit;
 
 use super::address::Address;
 use super::connections::{Connections, Slot};
+use super::pooler::require_session;
 use super::schema;
 use super::transaction::{
     Afterwards, BeforeSnapshot, Transaction, Tried, Work, read_in_snapshot, read_once,
@@ -65,7 +66,9 @@ impl Handle {
             is_ready: AtomicBool::new(false),
             before_snapshot,
         };
-        handle.connections.acquire("open").await?.connect().await?;
+        let mut slot = handle.connections.acquire("open").await?;
+        slot.connect().await?;
+        require_session(&handle.runtime, slot, handle.connections.address()).await?;
         Ok(handle)
     }
 

@@ -6,6 +6,7 @@
 mod address;
 mod connections;
 mod handle;
+mod pooler;
 mod schema;
 mod transaction;
 
