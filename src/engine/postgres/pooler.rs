@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use super::address::Address;
 use super::connections::Slot;
+use super::transaction::Afterwards;
 use crate::clock::new_id;
 use crate::engine::runtime::{AcquireTimeout, on_blocking_pool};
 use crate::error::{StateStoreError, unkept_session};
@@ -44,23 +45,33 @@ pub(super) async fn require_session(
         return Ok(());
     };
     on_blocking_pool(runtime, move || {
-        slot.run(|first, _| {
-            let first_mark = mark(first)?;
-            // At once: a pooler may give its sessions in turn.
-            let mut is_kept = keeps(first, &first_mark)?;
-            for _ in 0..ROUNDS {
-                is_kept = is_kept
-                    && keeps(&mut second, &second_mark).unwrap_or(true)
-                    && keeps(first, &first_mark)?;
-            }
-            if is_kept {
-                Ok(())
-            } else {
-                Err(unkept_session("it forgot a setting"))
-            }
-        })
+        slot.run(
+            |first, _| match both_keep(first, &mut second, &second_mark) {
+                Ok(()) => (Ok(()), Afterwards::Keep),
+                Err(error) => (Err(error), Afterwards::Close),
+            },
+        )?
     })
     .await
+}
+
+fn both_keep(
+    first: &mut PgConnection,
+    second: &mut PgConnection,
+    second_mark: &str,
+) -> Result<(), StateStoreError> {
+    let first_mark = mark(first)?;
+    // At once: a pooler may give its sessions in turn.
+    let mut is_kept = keeps(first, &first_mark)?;
+    for _ in 0..ROUNDS {
+        is_kept =
+            is_kept && keeps(second, second_mark).unwrap_or(true) && keeps(first, &first_mark)?;
+    }
+    if is_kept {
+        Ok(())
+    } else {
+        Err(unkept_session("it forgot a setting"))
+    }
 }
 
 /// Tells a session a setting that no other has.
