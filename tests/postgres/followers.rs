@@ -14,7 +14,7 @@ use crate::{open, open_with};
 /// Writers that stall between drawing a number and the commit.
 const WRITERS: usize = 32;
 /// Rows of each: `DESCARTES_STATE_ROWS`, 3125 for 100,000.
-const ROWS: usize = 100;
+const ROWS: usize = 400;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_follower_misses_no_row_of_writers_that_stall_before_their_commit() {

@@ -52,4 +52,14 @@ pub(crate) enum Command {
         /// The URL of the server's database `postgres`; others are made beside it
         url: String,
     },
+    /// Eight processes of our store, on one file and on a server
+    #[cfg(feature = "server")]
+    Processes {
+        /// The URL of the server's database `postgres`; others are made beside it
+        url: String,
+    },
+    /// One of the eight; the program calls itself so
+    #[cfg(feature = "server")]
+    #[command(hide = true)]
+    Writer { job: String, place: String },
 }

@@ -17,10 +17,21 @@ pub(crate) struct Child(Command);
 
 impl Child {
     pub(crate) fn new(executable: &Path, job: &Job) -> Result<Self> {
+        Self::with(executable, "contestant", job, None)
+    }
+
+    /// Our store, at a place.
+    #[cfg(feature = "server")]
+    pub(crate) fn writer(executable: &Path, job: &Job, place: &str) -> Result<Self> {
+        Self::with(executable, "writer", job, Some(place))
+    }
+
+    fn with(executable: &Path, verb: &str, job: &Job, place: Option<&str>) -> Result<Self> {
         let mut command = Command::new(executable);
         command
-            .arg("contestant")
+            .arg(verb)
             .arg(serde_json::to_string(job)?)
+            .args(place)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -39,22 +39,43 @@ fn main() -> Result<()> {
             Ok(())
         }
         #[cfg(feature = "server")]
-        Some(Command::Server { url }) => {
-            let data = data(&arguments);
-            let corpus = Corpus::load(data.as_deref())?;
-            let arguments = Arguments {
-                data,
-                ..arguments.clone()
-            };
-            let parent = target_directory().join("databases");
-            fs::create_dir_all(&parent)?;
-            let directory = tempdir(&parent)?;
-            let compared = server::compare(&arguments, url, &corpus, &directory);
-            fs::remove_dir_all(&directory)?;
-            compared
+        Some(Command::Server { url }) => on_a_server(&arguments, url, server::compare),
+        #[cfg(feature = "server")]
+        Some(Command::Processes { url }) => {
+            on_a_server(&arguments, url, server::processes::compare)
+        }
+        #[cfg(feature = "server")]
+        Some(Command::Writer { job, place }) => {
+            let job: Job = serde_json::from_str(job).context("the job")?;
+            let report = server::processes::write(&job, place)?;
+            println!("{}", serde_json::to_string(&report)?);
+            Ok(())
         }
         None => compare(&arguments),
     }
+}
+
+#[cfg(feature = "server")]
+fn on_a_server(
+    arguments: &Arguments,
+    url: &str,
+    compare: fn(&Arguments, &str, &Corpus, &std::path::Path) -> Result<()>,
+) -> Result<()> {
+    let data = data(arguments);
+    let corpus = Corpus::load(data.as_deref())?;
+    let parent = arguments
+        .dir
+        .clone()
+        .unwrap_or_else(|| target_directory().join("databases"));
+    let arguments = Arguments {
+        data,
+        ..arguments.clone()
+    };
+    fs::create_dir_all(&parent)?;
+    let directory = tempdir(&parent)?;
+    let compared = compare(&arguments, url, &corpus, &directory);
+    fs::remove_dir_all(&directory)?;
+    compared
 }
 
 fn compare(arguments: &Arguments) -> Result<()> {

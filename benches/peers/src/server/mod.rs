@@ -1,9 +1,11 @@
 //! The same on a PostgreSQL server: our store, sqlx and tokio-postgres, on databases that our store has made.
 
+pub(crate) mod processes;
 mod sqlx_peer;
 mod statements;
 mod tokio_peer;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -127,12 +129,9 @@ pub(crate) fn compare(
     } else {
         Scale::FULL
     };
-    let workloads = chosen(arguments);
+    let workloads = chosen(arguments, &WORKLOADS);
     ensure!(!workloads.is_empty(), "no such workload");
-    let mut databases: Vec<Database> = workloads.iter().map(|chosen| chosen.database).collect();
-    databases.sort();
-    databases.dedup();
-    for database in databases {
+    for database in databases(&workloads) {
         runtime.block_on(server.prepare(corpus, scale, database))?;
     }
     let mut random = StdRng::seed_from_u64(arguments.seed.unwrap_or_else(rand::random));
@@ -175,11 +174,15 @@ pub(crate) fn compare(
     Ok(())
 }
 
-fn chosen(arguments: &Arguments) -> Vec<Workload> {
+fn databases(workloads: &[Workload]) -> BTreeSet<Database> {
+    workloads.iter().map(|chosen| chosen.database).collect()
+}
+
+fn chosen(arguments: &Arguments, workloads: &[&str]) -> Vec<Workload> {
     let is_wanted = |name: &str| {
         arguments.workload.is_empty() || arguments.workload.iter().any(|own| name.starts_with(own))
     };
-    WORKLOADS
+    workloads
         .iter()
         .filter(|name| is_wanted(name))
         .filter_map(|name| Workload::find(name))
@@ -190,14 +193,19 @@ fn measure(job: &Job, url: &str) -> Result<Report> {
     // For the probe of the disk, which lies beside it.
     File::create(&job.path)?;
     match job.contestant.as_str() {
-        OURS => run_asynchronous(job, "", |setup| async move {
-            let options = StoreOptions::default().readers(CONNECTIONS);
-            let store = AnyStateStore::open(url, options).await?;
-            Descartes::over(store, setup, Way::Usual).await
-        }),
+        OURS => ours(job, url),
         "sqlx" => run_asynchronous(job, "", |setup| SqlxPeer::open(url, setup)),
         _ => run_asynchronous(job, "", |setup| TokioPeer::open(url, setup)),
     }
+}
+
+/// Our store, at a place.
+fn ours(job: &Job, place: &str) -> Result<Report> {
+    run_asynchronous(job, "", |setup| async move {
+        let options = StoreOptions::default().readers(CONNECTIONS);
+        let store = AnyStateStore::open(place, options).await?;
+        Descartes::over(store, setup, Way::Usual).await
+    })
 }
 
 /// Operations, or rows of a bulk append, a second; of a single task by the median.
