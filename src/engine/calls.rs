@@ -1,5 +1,9 @@
 //! The calls that are in flight on one store's handle.
 
+use std::sync::Arc;
+
+#[cfg(feature = "postgres")]
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::transaction::{DatabaseId, refuse_reentry};
@@ -9,11 +13,18 @@ use crate::error::StateStoreError;
 const MOST: u32 = 1 << 28;
 
 /// Each call in flight holds one permit; closing takes them all.
-pub(super) struct Calls(Semaphore);
+pub(super) struct Calls(Arc<Semaphore>);
+
+/// A call in flight, until the last of its clones is dropped.
+#[cfg(feature = "postgres")]
+#[derive(Clone)]
+pub(crate) struct Call {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
 
 impl Calls {
     pub(super) fn new() -> Self {
-        Self(Semaphore::new(MOST as usize))
+        Self(Arc::new(Semaphore::new(MOST as usize)))
     }
 
     /// Counts a call until its permit is dropped.
@@ -27,6 +38,21 @@ impl Calls {
     ) -> Result<SemaphorePermit<'_>, StateStoreError> {
         refuse_reentry(database, operation)?;
         self.0.try_acquire().map_err(|_| StateStoreError::Closed)
+    }
+
+    /// As [`enter`](Self::enter), for one that outlives who made it.
+    #[cfg(feature = "postgres")]
+    pub(super) fn enter_for_others(
+        &self,
+        database: DatabaseId,
+        operation: &'static str,
+    ) -> Result<Call, StateStoreError> {
+        refuse_reentry(database, operation)?;
+        let permit = Arc::clone(&self.0).try_acquire_owned();
+        let permit = permit.map_err(|_| StateStoreError::Closed)?;
+        Ok(Call {
+            _permit: Arc::new(permit),
+        })
     }
 
     /// Returns whether there are others beside the caller's.

@@ -14,6 +14,8 @@ use super::core::{Backend, operation_span};
 use super::row_locks::RowLocks;
 #[cfg(feature = "postgres")]
 use super::shared::{Load, Write, Written};
+#[cfg(feature = "postgres")]
+use crate::commit_notes::CommitNotes;
 use crate::engine::{ReadExtent, WriteKind, WriteSize};
 use crate::error::StateStoreError;
 use crate::models::Footprint;
@@ -42,14 +44,26 @@ impl StoreCore {
             && let Some(agent_id) = (&prepared as &dyn Any).downcast_ref::<AgentId>()
         {
             let scope = Arc::clone(self.scope()?);
-            handle.refuse_reentry(operation)?;
+            // Until it is done, by others or by itself.
+            let call = handle.call(operation)?;
             let key = scope.namespace.key(agent_id);
-            let loaded = shared.loads.run(handle, operation, Load { key, scope });
+            let loaded = shared
+                .loads
+                .run(handle, operation, call.clone(), Load { key, scope });
             if let Some(found) = loaded.instrument(operation_span(operation)).await {
                 return found
                     .map_err(|error| error.during(operation))
                     .and_then(loaded_as);
             }
+            let scope = Arc::clone(self.scope()?);
+            let work = move |connection: &mut _, budget: &_| {
+                let mut notes = CommitNotes::default();
+                let mut backend =
+                    repository::Backend::counted_postgres(connection, &scope, &mut notes, budget);
+                work(&mut backend, &prepared)
+            };
+            let read = handle.read_for_calls(operation, work);
+            return read.instrument(operation_span(operation)).await;
         }
         self.read(operation, extent, move |backend| work(backend, &prepared))
             .await
@@ -72,22 +86,26 @@ impl StoreCore {
     {
         #[cfg(feature = "postgres")]
         if let Backend::Postgres(handle, shared) = &self.backend {
+            let scope = Arc::clone(self.scope()?);
+            // Until it is done, by others or by itself.
+            let call = handle.call(operation)?;
             let prepared = Arc::new(prepared);
             if let Some(write) = Write::of(Arc::clone(&prepared) as _, size.bytes) {
-                self.scope()?;
-                handle.refuse_reentry(operation)?;
-                let written = shared.writes.run(handle, operation, write);
+                let call = call.clone();
+                let written = shared.writes.run(handle, operation, call, write);
                 match written.instrument(operation_span(operation)).await {
                     Written::Wrote(wrote) => return returned(wrote),
                     Written::Failed(error) => return Err(error.during(operation)),
                     Written::Alone => {}
                 }
             }
-            return self
-                .write(operation, kind, size, locks, move |backend| {
-                    work(backend, &prepared)
-                })
-                .await;
+            let work = move |connection: &mut _, notes: &mut _| {
+                let mut backend = repository::Backend::postgres(connection, &scope, notes);
+                work(&mut backend, &prepared)
+            };
+            let locks = locks.into_keys();
+            let written = handle.write_for_calls(operation, kind, locks, work);
+            return written.instrument(operation_span(operation)).await;
         }
         self.write(operation, kind, size, locks, move |backend| {
             work(backend, &prepared)

@@ -7,6 +7,7 @@
 )]
 #![cfg(feature = "postgres")]
 
+mod closing;
 mod closures;
 mod followers;
 mod ledger;

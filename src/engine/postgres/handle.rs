@@ -17,7 +17,7 @@ use super::transaction::{
     was_committed, witness_crashes, write_once,
 };
 use crate::commit_notes::CommitNotes;
-use crate::engine::calls::Calls;
+use crate::engine::calls::{Call, Calls};
 use crate::engine::options::{OpenMode, StoreOptions};
 use crate::engine::runtime::{current_or, on_blocking_pool};
 use crate::engine::transaction::{DatabaseId, refuse_reentry};
@@ -77,12 +77,12 @@ impl Handle {
         self.connections.address().to_string()
     }
 
-    /// Refuses a call from inside a closure of the store's own, before it is handed to others who wouldn't know.
+    /// Counts a call that others will do, so that closing waits for it.
     ///
     /// # Errors
-    /// `Reentrant`.
-    pub(crate) fn refuse_reentry(&self, operation: &'static str) -> Result<(), StateStoreError> {
-        refuse_reentry(self.id, operation)
+    /// `Reentrant` from inside a closure of the store's own, `Closed` after closing.
+    pub(crate) fn call(&self, operation: &'static str) -> Result<Call, StateStoreError> {
+        self.calls.enter_for_others(self.id, operation)
     }
 
     pub(crate) async fn initialize(&self) -> Result<(), StateStoreError> {
@@ -138,13 +138,26 @@ impl Handle {
     pub(crate) async fn read<T, F>(
         &self,
         operation: &'static str,
-        mut work: F,
+        work: F,
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
         F: FnMut(&mut PgConnection, &ReadBudget) -> Result<T, StateStoreError> + Send + 'static,
     {
         let _call = self.enter(operation)?;
+        self.read_for_calls(operation, work).await
+    }
+
+    /// As [`read`](Self::read), for calls that are counted.
+    pub(crate) async fn read_for_calls<T, F>(
+        &self,
+        operation: &'static str,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut PgConnection, &ReadBudget) -> Result<T, StateStoreError> + Send + 'static,
+    {
         self.ensure_ready(operation).await?;
         let mut work = move |connection: &mut PgConnection| {
             let budget = ReadBudget::new(None);
@@ -184,7 +197,7 @@ impl Handle {
         operation: &'static str,
         kind: WriteKind,
         locks: Vec<i64>,
-        mut work: F,
+        work: F,
     ) -> Result<T, StateStoreError>
     where
         T: Send + 'static,
@@ -193,6 +206,23 @@ impl Handle {
             + 'static,
     {
         let _call = self.enter(operation)?;
+        self.write_for_calls(operation, kind, locks, work).await
+    }
+
+    /// As [`write`](Self::write), for calls that are counted.
+    pub(crate) async fn write_for_calls<T, F>(
+        &self,
+        operation: &'static str,
+        kind: WriteKind,
+        locks: Vec<i64>,
+        mut work: F,
+    ) -> Result<T, StateStoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>
+            + Send
+            + 'static,
+    {
         self.ensure_ready(operation).await?;
         let whose = match kind {
             WriteKind::Closure(_) => Work::Closure(self.id),

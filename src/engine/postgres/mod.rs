@@ -10,4 +10,5 @@ mod pooler;
 mod schema;
 mod transaction;
 
+pub(crate) use super::calls::Call;
 pub(crate) use handle::Handle;

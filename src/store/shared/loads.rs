@@ -50,7 +50,7 @@ impl Shareable for Load {
                 .map(|load| Some(found.remove(&load.key)?.decode(&load.scope)));
             Ok(loaded.collect())
         };
-        match handle.read(operation, load).await {
+        match handle.read_for_calls(operation, load).await {
             Ok(loaded) => loaded,
             Err(error) => (0..count).map(|_| Some(Err(error.again()))).collect(),
         }

@@ -61,6 +61,8 @@ struct State<S: Shareable> {
 struct Waiting<S: Shareable> {
     what: S,
     answer: oneshot::Sender<S::Answer>,
+    /// Closing waits for it, whether its caller does or not.
+    call: postgres::Call,
 }
 
 impl<S: Shareable> Default for Shared<S> {
@@ -81,19 +83,20 @@ impl<S: Shareable> Shared<S> {
         self: &Arc<Self>,
         handle: &Arc<postgres::Handle>,
         operation: &'static str,
+        call: postgres::Call,
         what: S,
     ) -> S::Answer {
         let turn = {
             let mut state = self.lock();
             if state.lone < LONE && state.groups == 0 {
                 state.lone += 1;
-                Ok(what)
+                Ok((what, call))
             } else {
                 let Some(runtime) = RUNTIME.as_ref() else {
                     return S::alone();
                 };
                 let (answer, answered) = oneshot::channel();
-                state.waiting.push(Waiting { what, answer });
+                state.waiting.push(Waiting { what, answer, call });
                 if state.groups < GROUPS {
                     state.groups += 1;
                     let turn = GroupTurn {
@@ -106,7 +109,7 @@ impl<S: Shareable> Shared<S> {
             }
         };
         match turn {
-            Ok(what) => {
+            Ok((what, _call)) => {
                 let _turn = LoneTurn(self);
                 let mut answers = S::run(handle, operation, vec![what]).await;
                 answers.pop().unwrap_or_else(S::alone)
@@ -145,10 +148,10 @@ impl<S: Shareable> GroupTurn<S> {
             }
             let (group, answers): (Vec<S>, Vec<_>) = group
                 .into_iter()
-                .map(|waiting| (waiting.what, waiting.answer))
+                .map(|waiting| (waiting.what, (waiting.answer, waiting.call)))
                 .unzip();
             let done = S::run(&handle, "shared", group).await;
-            for (answer, done) in answers.into_iter().zip(done) {
+            for ((answer, _call), done) in answers.into_iter().zip(done) {
                 // Whoever has given up hears nothing.
                 let _unheard = answer.send(done);
             }

@@ -68,7 +68,8 @@ impl Shareable for Write {
             write_shared(connection, &writes, notes)
         };
         let kind = WriteKind::FewStatements;
-        match handle.write(operation, kind, Vec::new(), work).await {
+        let written = handle.write_for_calls(operation, kind, Vec::new(), work);
+        match written.await {
             Ok(wrote) => wrote
                 .into_iter()
                 .map(|wrote| wrote.map_or(Written::Alone, Written::Wrote))
