@@ -5,7 +5,9 @@ use descartes_state::diesel::connection::{
 };
 use descartes_state::diesel::dsl::sql;
 use descartes_state::diesel::prelude::*;
-use descartes_state::{ChangeIf, SaveIf, StateStoreError, StoreOptions, diesel};
+use descartes_state::{
+    ChangeIf, PostgresStateStore, SaveIf, StateStoreError, StoreOptions, diesel,
+};
 use descartes_state_testing::{agent, event};
 
 use crate::{open, open_with};
@@ -69,9 +71,25 @@ async fn a_closure_that_ends_its_transaction_is_told_so() {
             matches!(ended, Err(StateStoreError::TransactionEscaped)),
             "{end}: {ended:?}"
         );
+        let failed: Result<(), _> = store
+            .transact(move |tx| {
+                tx.postgres()?.batch_execute(end)?;
+                Err(StateStoreError::application("no"))
+            })
+            .await;
+        assert!(
+            matches!(failed, Err(StateStoreError::TransactionEscaped)),
+            "{end}: {failed:?}"
+        );
         // The next has a clean connection.
         store.agents().save(&agent("b")).await.unwrap();
     }
+    let failed = store.transact(|tx| Ok(tx.postgres()?.batch_execute("SELECT 1 / 0")?));
+    let failed = failed.await;
+    assert!(
+        matches!(failed, Err(StateStoreError::DatabaseError(_))),
+        "{failed:?}"
+    );
 }
 
 #[tokio::test]
@@ -96,6 +114,26 @@ async fn a_closure_that_leaves_a_transaction_of_its_own_open_is_told_so() {
     assert!(
         matches!(ended, Err(StateStoreError::TransactionEscaped)),
         "{ended:?}"
+    );
+    let failed: Result<(), _> = store
+        .read(|tx| {
+            tx.postgres()?.batch_execute("COMMIT")?;
+            Err(StateStoreError::application("no"))
+        })
+        .await;
+    assert!(
+        matches!(failed, Err(StateStoreError::TransactionEscaped)),
+        "{failed:?}"
+    );
+    let failed = store.read(|tx| {
+        let refused = tx.postgres()?.batch_execute("SELECT 1 / 0");
+        assert!(refused.is_err());
+        Ok(())
+    });
+    let failed = failed.await;
+    assert!(
+        matches!(failed, Err(StateStoreError::DatabaseError(_))),
+        "{failed:?}"
     );
     assert_eq!(store.list_agents().await.unwrap(), []);
 }
@@ -155,14 +193,19 @@ async fn a_read_closure_sees_one_snapshot_and_writes_nothing() {
 #[tokio::test]
 async fn a_connection_that_a_closure_had_is_kept_and_as_new() {
     let options = StoreOptions::default().readers(1);
-    let Some((_schema, store)) = open_with(options).await else {
+    let Some((schema, store)) = open_with(options.clone()).await else {
         return;
     };
+    drop(store);
+    // Where what Diesel sets once isn't what the server has.
+    let elsewhere = "&options=-c%20timezone%3DAsia/Tokyo&client_encoding=LATIN1";
+    let url = format!("{}{elsewhere}", schema.url());
+    let store = PostgresStateStore::connect(&url, options).await.unwrap();
     // What a session has of its own, the process of its server first.
-    let of_session = "pg_backend_pid() || ' ' || concat_ws(' ', current_user, current_setting('statement_timeout'), \
-         current_setting('search_path'), current_setting('application_name'), \
+    let of_session = "pg_backend_pid() || ' ' || concat_ws(' ', current_user, \
+         (SELECT string_agg(name || ' = ' || setting, ', ' ORDER BY name) FROM pg_settings), \
          (SELECT count(*) FROM pg_prepared_statements WHERE name = 'mine'), (SELECT count(*) FROM pg_cursors), \
-         (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_class WHERE relpersistence = 't'), \
+         (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()), \
          (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()))";
     let look = async || {
         store
@@ -188,6 +231,8 @@ async fn a_connection_that_a_closure_had_is_kept_and_as_new() {
         "PREPARE mine AS SELECT 1",
         "DECLARE mine CURSOR WITH HOLD FOR SELECT 1",
         "DEALLOCATE ALL",
+        "LISTEN something; NOTIFY something",
+        "SET client_encoding = LATIN1; SET TIME ZONE 'Asia/Tokyo'",
     ] {
         store
             .transact(move |tx| Ok(tx.postgres()?.batch_execute(changes)?))
@@ -202,8 +247,12 @@ async fn a_connection_that_a_closure_had_is_kept_and_as_new() {
             .await;
         assert!(matches!(failed, Err(StateStoreError::Application(_))));
         assert_eq!(look().await, before, "{changes}, rolled back");
-        store.save_agent_state(&agent("a")).await.unwrap();
-        assert_eq!(store.list_agents().await.unwrap().len(), 1);
+        let mut state = agent("a");
+        state.name = "Zoë 服务端".into();
+        store.save_agent_state(&state).await.unwrap();
+        assert_eq!(store.list_agents().await.unwrap(), [state]);
+        let heard = store.transact(|tx| Ok(tx.postgres()?.notifications_iter().count()));
+        assert_eq!(heard.await.unwrap(), 0, "{changes}");
     }
 }
 

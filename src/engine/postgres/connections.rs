@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_diesel::postgres::{Manager, Object, Pool, Runtime};
-use diesel::connection::{CacheSize, Connection, SimpleConnection, get_default_instrumentation};
+use diesel::connection::{CacheSize, Connection, SimpleConnection};
 use diesel::{PgConnection, QueryResult};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -143,6 +143,8 @@ fn settings(address: &Address, options: &StoreOptions) -> String {
         options.busy_timeout.as_millis().max(1),
         IDLE_TIMEOUT.as_millis(),
     );
+    // As Diesel has it, which says so once a connection.
+    settings.push_str(" SET TIME ZONE 'UTC'; SET client_encoding = 'UTF8';");
     // The role or the database may have others.
     settings.push_str(
         " SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;",
@@ -243,7 +245,9 @@ fn reset(connection: &mut PgConnection, settings: &str) -> QueryResult<()> {
     // The server has forgotten the statements that Diesel knows by their names.
     connection.set_prepared_statement_cache_size(CacheSize::Disabled);
     connection.set_prepared_statement_cache_size(CacheSize::Unbounded);
-    connection.set_instrumentation(get_default_instrumentation());
+    for notification in connection.notifications_iter() {
+        notification?;
+    }
     connection.batch_execute(settings)
 }
 
@@ -263,7 +267,7 @@ fn unreachable(error: deadpool_diesel::PoolError, address: &Address) -> StateSto
 impl Drop for Slot {
     fn drop(&mut self) {
         match self.object.take() {
-            Some(object) if !self.is_new => {
+            Some(object) if !self.is_new && !object.is_mutex_poisoned() => {
                 let life = self.life.take();
                 self.connections.lock_idle().push(Kept { object, life });
             }

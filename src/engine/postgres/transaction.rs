@@ -1,7 +1,7 @@
 //! One try of an operation in a transaction, and what became of it.
 
 use diesel::PgConnection;
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, TransactionManager, get_default_instrumentation};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text};
@@ -129,7 +129,7 @@ pub(super) fn write_once<T>(
         }
         Work::Closure(database) => as_closure_of(database, || work(connection, &mut notes)),
     });
-    let is_lent = notes.lent_within.is_some();
+    let is_lent = take_back(connection, &notes);
     let ended = match &result {
         Ok(_) => match (notes.transaction, &mark) {
             // The store's own statement has said so.
@@ -159,10 +159,19 @@ pub(super) fn write_once<T>(
             }
             (failed_as(whose, error), afterwards)
         }
-        (Err(error), _) => {
-            let afterwards = rollback(connection, is_lent);
-            (failed_as(whose, error), afterwards)
-        }
+        (Err(error), _) => match mark {
+            Some(mark) if is_lent && has_ended(connection, &mark) => {
+                rollback(connection, is_lent);
+                (
+                    Tried::Done(Err(StateStoreError::TransactionEscaped)),
+                    Afterwards::Close,
+                )
+            }
+            _ => {
+                let afterwards = rollback(connection, is_lent);
+                (failed_as(whose, error), afterwards)
+            }
+        },
     }
 }
 
@@ -221,20 +230,19 @@ where
         let closure = closure.take().ok_or(StateStoreError::Closed)?;
         as_closure_of(database, || closure(connection, &mut notes))
     });
-    let is_lent = notes.lent_within.is_some();
-    let ended = match result.is_ok() && is_lent {
-        true => {
-            let found = found_mark(connection).ok().flatten();
-            require_open(connection, found.as_deref(), &mark)
-        }
-        false => Ok(()),
+    let is_lent = take_back(connection, &notes);
+    let ended = match &result {
+        _ if !is_lent => Ok(()),
+        Ok(_) => found_mark(connection)
+            .map_err(StateStoreError::from)
+            .and_then(|found| require_open(connection, found.as_deref(), &mark)),
+        Err(_) if has_ended(connection, &mark) => Err(StateStoreError::TransactionEscaped),
+        Err(_) => Ok(()),
     };
-    let afterwards = match ended {
-        Ok(()) => rollback(connection, is_lent),
-        Err(_) => Afterwards::Close,
-    };
-    let result = result.and_then(|value| ended.map(|()| value));
-    (Tried::Done(result), afterwards)
+    match ended {
+        Ok(()) => (Tried::Done(result), rollback(connection, is_lent)),
+        Err(error) => (Tried::Done(Err(error)), Afterwards::Close),
+    }
 }
 
 /// Asks the server what became of a transaction; `None` where it isn't over.
@@ -273,6 +281,15 @@ fn found_mark(connection: &mut PgConnection) -> QueryResult<Option<String>> {
     diesel::select(sql::<Nullable<Text>>(MARK)).get_result(connection)
 }
 
+/// Returns whether a caller has had the connection. An instrumentation that the caller gave it sees nothing of what follows.
+fn take_back(connection: &mut PgConnection, notes: &CommitNotes) -> bool {
+    let is_lent = notes.lent_within.is_some();
+    if is_lent {
+        connection.set_instrumentation(get_default_instrumentation());
+    }
+    is_lent
+}
+
 /// Checks that the transaction of a closure is still open, and no other within it.
 fn require_open(
     connection: &mut PgConnection,
@@ -284,6 +301,12 @@ fn require_open(
     } else {
         Err(StateStoreError::TransactionEscaped)
     }
+}
+
+/// Returns whether a closure that failed has ended its transaction before. One that PostgreSQL has given up answers nothing, and is open.
+fn has_ended(connection: &mut PgConnection, mark: &str) -> bool {
+    let found = found_mark(connection);
+    found.is_ok_and(|found| found.as_deref() != Some(mark))
 }
 
 fn depth(connection: &mut PgConnection) -> QueryResult<Option<u32>> {
@@ -310,10 +333,14 @@ fn number(
     }))
 }
 
-/// Returns in which life of the server this connection was opened.
+/// Returns in which life of the server this connection was opened; `None` where that can't be read, as on a standby.
 fn life_of_server(connection: &mut PgConnection) -> Result<Option<String>, StateStoreError> {
     let life = crash_witness::table.select(crash_witness::token);
-    Ok(life.first(connection).optional()?)
+    let life = life.first(connection).optional();
+    match life.map_err(StateStoreError::from) {
+        Err(error) if error.kind() != ErrorKind::ConnectionLost => Ok(None),
+        life => life,
+    }
 }
 
 fn failed<T>(error: StateStoreError) -> Tried<T> {
