@@ -100,6 +100,10 @@ pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> Option<Failur
         }
         _ => {}
     }
+    // "too many connections for role" and "for database".
+    if message.contains("too many connections for") {
+        return Some(Failure::Locked);
+    }
     let is_connecting = message.contains("connection to server") || message.contains("host name");
     let refusal = REFUSALS.iter().find(|(text, _)| message.contains(text));
     if let (true, Some((_, kind))) = (is_connecting, refusal) {
@@ -175,6 +179,13 @@ mod tests {
             ),
         ] {
             assert_eq!(kind(message), Some(expected), "{message}");
+        }
+        for name in ["role \"app\"", "database \"x\""] {
+            let full = format!(
+                "connection to server at \"db\" failed: FATAL:  too many connections for {name}"
+            );
+            let failure = classify(&DatabaseErrorKind::Unknown, &full);
+            assert!(matches!(failure, Some(Failure::Locked)), "{full}");
         }
     }
 }

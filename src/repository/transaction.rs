@@ -11,6 +11,7 @@ use super::{
     TransitionReader, TransitionRepository,
 };
 use crate::error::StateStoreError;
+use crate::limits::Limits;
 
 /// An open transaction that reads: all of it sees one snapshot of the database.
 ///
@@ -63,6 +64,12 @@ aggregates! {
 impl<'a> ReadTransaction<'a> {
     pub(crate) fn new(backend: Backend<'a>) -> Self {
         Self { backend }
+    }
+
+    /// Returns the limits of the store, as its options set them.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.backend.scope().limits
     }
 
     /// Returns the Diesel connection, in this transaction: for type-checked queries against [`schema`](crate::schema), and

@@ -15,7 +15,7 @@ async fn refusal(url: &str) -> String {
     error.to_string()
 }
 
-#[cfg(not(feature = "postgres-bundled-tls"))]
+#[cfg(all(feature = "postgres-bundled", not(feature = "postgres-bundled-tls")))]
 #[tokio::test]
 async fn a_build_without_tls_refuses_a_url_that_asks_for_it_and_says_why() {
     for mode in ["require", "verify-full"] {

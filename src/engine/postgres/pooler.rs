@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 8;
 
 /// Checks that a connection has a session of its own, by the side of a second one that is closed again. Where there can't be a second,
-/// nothing is refused.
+/// only those who keep the pooler busy can show that it has none.
 ///
 /// # Errors
 /// `Unsupported` where it has none; never for a connection that keeps its session. `ConnectionLost`.
@@ -41,31 +41,28 @@ pub(super) async fn require_session(
     let second = AcquireTimeout::new(PATIENCE, runtime.clone())
         .wait(second)
         .await;
-    let Some(Ok(Some((second_mark, mut second)))) = second else {
-        return Ok(());
-    };
+    let mut second = second.and_then(Result::ok).flatten();
     on_blocking_pool(runtime, move || {
-        slot.run(
-            |first, _| match both_keep(first, &mut second, &second_mark) {
-                Ok(()) => (Ok(()), Afterwards::Keep),
-                Err(error) => (Err(error), Afterwards::Close),
-            },
-        )?
+        slot.run(|first, _| match keep_theirs(first, second.as_mut()) {
+            Ok(()) => (Ok(()), Afterwards::Keep),
+            Err(error) => (Err(error), Afterwards::Close),
+        })?
     })
     .await
 }
 
-fn both_keep(
+fn keep_theirs(
     first: &mut PgConnection,
-    second: &mut PgConnection,
-    second_mark: &str,
+    mut second: Option<&mut (String, PgConnection)>,
 ) -> Result<(), StateStoreError> {
     let first_mark = mark(first)?;
     // At once: a pooler may give its sessions in turn.
     let mut is_kept = keeps(first, &first_mark)?;
     for _ in 0..ROUNDS {
-        is_kept =
-            is_kept && keeps(second, second_mark).unwrap_or(true) && keeps(first, &first_mark)?;
+        if let Some((second_mark, second)) = &mut second {
+            is_kept = is_kept && keeps(second, second_mark).unwrap_or(true);
+        }
+        is_kept = is_kept && keeps(first, &first_mark)?;
     }
     if is_kept {
         Ok(())

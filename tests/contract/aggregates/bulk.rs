@@ -117,6 +117,27 @@ async fn each_event_of_many_has_its_own_options() -> TestResult {
         let kept = handle.get(&drawn.id).await?.ok_or("it was appended")?;
         assert_eq!(kept.event, drawn);
 
+        // One id twice: the same is one row, and something else a conflict.
+        let (new, other) = (
+            event("word new"),
+            Event {
+                content: "other".into(),
+                ..plain.clone()
+            },
+        );
+        let usual = AppendOptions::default();
+        let numbers = handle
+            .append_all_with(&[(&new, usual), (&new, usual)])
+            .await?;
+        assert_eq!(numbers[0], numbers[1]);
+        let refused = handle
+            .append_all_with(&[(&event("word lost"), usual), (&other, usual)])
+            .await;
+        assert!(
+            matches!(refused, Err(StateStoreError::Conflict { .. })),
+            "{refused:?}"
+        );
+
         // All or none.
         let more = event("word more");
         let refused = [
@@ -128,7 +149,7 @@ async fn each_event_of_many_has_its_own_options() -> TestResult {
             matches!(refused, Err(StateStoreError::InvalidInput { .. })),
             "{refused:?}"
         );
-        assert_eq!(handle.count(&EventFilter::default()).await?, 3);
+        assert_eq!(handle.count(&EventFilter::default()).await?, 4);
     }
     Ok(())
 }

@@ -132,7 +132,10 @@ impl Entries {
             .iter()
             .map(|(row, metadata)| (&row.event, row.options(metadata.as_deref())))
             .collect();
-        tx.events().append_all_with(&events)?;
+        let at_once = tx.limits().max_bulk_rows();
+        for events in events.chunks(at_once) {
+            tx.events().append_all_with(events)?;
+        }
         for transition in self.new_transitions(&known) {
             transition.record(tx)?;
         }
