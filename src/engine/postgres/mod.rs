@@ -7,6 +7,7 @@ mod address;
 mod connections;
 mod handle;
 mod pooler;
+mod repeat;
 mod schema;
 mod transaction;
 
