@@ -1,7 +1,7 @@
 //! Copies that end early, and copies of a store that is written to.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 
 use descartes_state::{CopyOptions, EventFilter, StateStoreError, copy_store};
 use descartes_state_testing::{agent, event, numbered_event, soon};
@@ -51,6 +51,35 @@ async fn a_copy_that_was_dropped_goes_on_where_it_was() {
         assert_eq!(rows, EVENTS as u64);
         assert!(new <= rows - left, "{new} {left}");
         assert_eq!(everything(&to, "").await, everything(&from, "").await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_dropped_while_it_compares_reads_no_further() {
+    for (from, to) in pairs().await {
+        fill(&from).await;
+        let (compared, goes_on) = (Arc::new(Notify::new()), Arc::new(Barrier::new(2)));
+        let parts = Arc::new(AtomicU64::new(0));
+        let options = {
+            let (compared, goes_on) = (Arc::clone(&compared), Arc::clone(&goes_on));
+            let parts = Arc::clone(&parts);
+            CopyOptions::default().on_progress(move |progress| {
+                if progress.is_verifying && parts.fetch_add(1, Ordering::SeqCst) == 0 {
+                    compared.notify_one();
+                    goes_on.wait();
+                }
+            })
+        };
+        tokio::select! {
+            biased;
+            () = compared.notified() => {}
+            _ = copy_store(&from, &to, options) => {}
+        }
+        // The copy is gone.
+        goes_on.wait();
+        // It waits for what is still read.
+        soon(to.close()).await.unwrap();
+        assert_eq!(parts.load(Ordering::SeqCst), 1);
     }
 }
 

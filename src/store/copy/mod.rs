@@ -121,7 +121,7 @@ pub struct TableCopy {
 /// ```
 ///
 /// # Cancellation
-/// Dropping the future ends the copy after the part that is being written; where it is comparing, once that is done.
+/// Dropping the future ends the copy after the part that is being written or compared.
 ///
 /// # Errors
 /// `NotACopy` where the target holds something else; `InvalidInput` for a text that the target can't keep; `Corrupt` for a row that

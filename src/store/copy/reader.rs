@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::progress::Progress;
 use crate::error::StateStoreError;
@@ -67,11 +67,16 @@ pub(super) async fn survey(
     prefix: Option<String>,
     mut progress: Progress,
 ) -> Result<Vec<Sum>, StateStoreError> {
+    // The other end goes where this future is dropped.
+    let (caller, _waits) = oneshot::channel::<()>();
     let work = move |backend: &mut Backend<'_>| {
         let mut sums = Vec::new();
         for table in CopiedTable::ALL {
             let mut sum = Sum::default();
             loop {
+                if caller.is_closed() {
+                    return Err(StateStoreError::Closed);
+                }
                 let rows = next(backend, *table, sum.last.as_ref(), prefix.as_deref())?;
                 if rows.len() == 0 {
                     break;
