@@ -145,6 +145,10 @@ fn settings(address: &Address, options: &StoreOptions) -> String {
     );
     // As Diesel has it, which says so once a connection.
     settings.push_str(" SET TIME ZONE 'UTC'; SET client_encoding = 'UTF8';");
+    // What the server says is known by its English text. Only a superuser may choose.
+    settings.push_str(
+        " SELECT set_config('lc_messages', 'C', false) WHERE current_setting('is_superuser') = 'on';",
+    );
     // The role or the database may have others.
     settings.push_str(
         " SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;",

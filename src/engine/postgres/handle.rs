@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::PgConnection;
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::SemaphorePermit;
 
@@ -61,6 +64,7 @@ impl Handle {
         let mut slot = handle.connections.acquire("open").await?;
         slot.connect().await?;
         require_session(&handle.runtime, slot, handle.connections.address()).await?;
+        warn_of_other_languages(&handle).await?;
         Ok(handle)
     }
 
@@ -261,5 +265,59 @@ impl Handle {
 
     fn enter(&self, operation: &'static str) -> Result<SemaphorePermit<'_>, StateStoreError> {
         self.calls.enter(self.id, operation)
+    }
+}
+
+/// Says so where the server's messages aren't in English, by which the store knows what has failed.
+async fn warn_of_other_languages(handle: &Handle) -> Result<(), StateStoreError> {
+    let ask = |connection: &mut PgConnection| {
+        let language = diesel::select(sql::<Text>("current_setting('lc_messages')"));
+        Ok(language.get_result::<String>(connection)?)
+    };
+    let language = handle.plain("open", ask).await?;
+    if !is_english(&language) {
+        tracing::warn!(
+            language,
+            "the server's messages are not in English: a deadlock is not tried again, and a missing table is told as another error; \
+             ALTER ROLE ... SET lc_messages = 'C' mends that"
+        );
+    }
+    Ok(())
+}
+
+fn is_english(lc_messages: &str) -> bool {
+    // Nothing is what the server's environment says.
+    ["", "C", "POSIX"].contains(&lc_messages)
+        || ["C.", "en", "English"]
+            .iter()
+            .any(|name| lc_messages.starts_with(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_english;
+
+    #[test]
+    fn english_is_known_by_its_locales() {
+        for english in [
+            "",
+            "C",
+            "C.UTF-8",
+            "POSIX",
+            "en_US.UTF-8",
+            "en",
+            "English_United States.1252",
+        ] {
+            assert!(is_english(english), "{english}");
+        }
+        for other in [
+            "de_DE.UTF-8",
+            "fr",
+            "zh_CN.utf8",
+            "German_Germany.1252",
+            "Chinese",
+        ] {
+            assert!(!is_english(other), "{other}");
+        }
     }
 }
