@@ -14,7 +14,7 @@ const LINES: &str = r#"{"run":"fix-1","agent":"coder","event_type":"thought","co
 plain"#;
 
 /// What every row has of its own.
-const OWN: [&str; 13] = [
+const OWN: [&str; 14] = [
     "id",
     "event_id",
     "snapshot_id",
@@ -28,6 +28,8 @@ const OWN: [&str; 13] = [
     "ended_at",
     "timestamp",
     "recorded_at",
+    // As many as the batches that the lines came in.
+    "revision",
 ];
 
 /// Drops what differs from run to run: ids and times, and the texts that hold them.
