@@ -15,7 +15,7 @@ use descartes_state::{
     TimeRange, TransitionDraft, TransitionFilter,
 };
 use descartes_state_testing::{
-    DEADLINE, TestResult, agent, event, numbered_event, numbered_task, open, quick,
+    DEADLINE, TestResult, agent, event, numbered_event, numbered_task, open, quick, until_indexed,
 };
 
 /// Which thread ran which query on which file.
@@ -238,6 +238,8 @@ async fn a_list_of_large_rows_begins_again_where_it_may_take_its_time() -> TestR
         .map(|number| numbered_event(number, &"large ".repeat(12_000)))
         .collect();
     store.events().append_all(&large).await?;
+    // What indexes them reads them too.
+    until_indexed(&store).await;
     threads(store.path(), "events");
     let all = EventFilter::default();
     let found = store.events().list(&all, &page(100)).await?.items;
