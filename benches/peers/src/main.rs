@@ -63,16 +63,11 @@ fn on_a_server(
 ) -> Result<()> {
     let data = data(arguments);
     let corpus = Corpus::load(data.as_deref())?;
-    let parent = arguments
-        .dir
-        .clone()
-        .unwrap_or_else(|| target_directory().join("databases"));
+    let directory = own_directory(arguments)?;
     let arguments = Arguments {
         data,
         ..arguments.clone()
     };
-    fs::create_dir_all(&parent)?;
-    let directory = tempdir(&parent)?;
     let compared = compare(&arguments, url, &corpus, &directory);
     fs::remove_dir_all(&directory)?;
     compared
@@ -84,12 +79,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.unwrap_or_else(rand::random);
     let data = data(arguments);
     let corpus = Corpus::load(data.as_deref())?;
-    let directory = arguments
-        .dir
-        .clone()
-        .unwrap_or_else(|| target_directory().join("databases"));
-    fs::create_dir_all(&directory)?;
-    let directory = tempdir(&directory)?;
+    let directory = own_directory(arguments)?;
 
     println!(
         "{} measurements, about {} s. Seed {seed}. Contents: {}, on average {} bytes an event. SQLite {}; sqlx has its own.",
@@ -171,7 +161,9 @@ fn data(arguments: &Arguments) -> Option<PathBuf> {
 }
 
 /// A directory of this run's own, so that two runs at once don't meet.
-fn tempdir(parent: &std::path::Path) -> Result<PathBuf> {
+fn own_directory(arguments: &Arguments) -> Result<PathBuf> {
+    let parent = arguments.dir.clone();
+    let parent = parent.unwrap_or_else(|| target_directory().join("databases"));
     let path = parent.join(format!("run-{}", std::process::id()));
     fs::create_dir_all(&path)?;
     Ok(path)

@@ -115,6 +115,40 @@ fn prepared(database: Database) -> String {
     format!("peers_{database:?}").to_lowercase()
 }
 
+/// What is measured, on databases that are prepared.
+struct Comparison {
+    server: Server,
+    runtime: tokio::runtime::Runtime,
+    scale: Scale,
+    workloads: Vec<Workload>,
+    rounds: usize,
+    random: StdRng,
+}
+
+impl Comparison {
+    fn new(arguments: &Arguments, url: &str, corpus: &Corpus, names: &[&str]) -> Result<Self> {
+        let server = Server::new(url)?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        let (scale, rounds) = match arguments.tiny {
+            true => (Scale::TINY, 1),
+            false => (Scale::FULL, 5),
+        };
+        let workloads = chosen(arguments, names);
+        ensure!(!workloads.is_empty(), "no such workload");
+        for database in databases(&workloads) {
+            runtime.block_on(server.prepare(corpus, scale, database))?;
+        }
+        Ok(Self {
+            server,
+            runtime,
+            scale,
+            workloads,
+            rounds: arguments.rounds.unwrap_or(rounds),
+            random: StdRng::seed_from_u64(arguments.seed.unwrap_or_else(rand::random)),
+        })
+    }
+}
+
 /// Compares the contestants on a server, and prints how they do.
 pub(crate) fn compare(
     arguments: &Arguments,
@@ -122,24 +156,16 @@ pub(crate) fn compare(
     corpus: &Corpus,
     directory: &Path,
 ) -> Result<()> {
-    let server = Server::new(url)?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let scale = if arguments.tiny {
-        Scale::TINY
-    } else {
-        Scale::FULL
-    };
-    let workloads = chosen(arguments, &WORKLOADS);
-    ensure!(!workloads.is_empty(), "no such workload");
-    for database in databases(&workloads) {
-        runtime.block_on(server.prepare(corpus, scale, database))?;
-    }
-    let mut random = StdRng::seed_from_u64(arguments.seed.unwrap_or_else(rand::random));
+    let Comparison {
+        server,
+        runtime,
+        scale,
+        workloads,
+        rounds,
+        mut random,
+    } = Comparison::new(arguments, url, corpus, &WORKLOADS)?;
     let json = arguments.json.as_ref().map(File::create).transpose()?;
     let mut lines = json.map(BufWriter::new);
-    let rounds = arguments
-        .rounds
-        .unwrap_or(if arguments.tiny { 1 } else { 5 });
     let mut reports: Vec<(usize, Report)> = Vec::new();
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);

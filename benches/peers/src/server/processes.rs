@@ -4,12 +4,11 @@ use std::env;
 use std::path::Path;
 use std::thread;
 
-use anyhow::{Result, anyhow, ensure};
-use harness::{Corpus, Job, Report, Scale};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use anyhow::{Result, anyhow};
+use harness::{Corpus, Job, Report};
+use rand::Rng;
 
-use super::{OURS, Server, chosen, databases, ours};
+use super::{Comparison, OURS, databases, ours};
 use crate::arguments::Arguments;
 use crate::child::Child;
 use crate::files;
@@ -33,23 +32,15 @@ pub(crate) fn compare(
     corpus: &Corpus,
     directory: &Path,
 ) -> Result<()> {
-    let server = Server::new(url)?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    let scale = if arguments.tiny {
-        Scale::TINY
-    } else {
-        Scale::FULL
-    };
-    let workloads = chosen(arguments, &WORKLOADS);
-    ensure!(!workloads.is_empty(), "no such workload");
-    for database in databases(&workloads) {
-        runtime.block_on(server.prepare(corpus, scale, database))?;
-    }
+    let Comparison {
+        server,
+        runtime,
+        scale,
+        workloads,
+        rounds,
+        mut random,
+    } = Comparison::new(arguments, url, corpus, &WORKLOADS)?;
     let prepared = prepare::prepare(directory, corpus, scale, databases(&workloads))?;
-    let mut random = StdRng::seed_from_u64(arguments.seed.unwrap_or_else(rand::random));
-    let rounds = arguments
-        .rounds
-        .unwrap_or(if arguments.tiny { 1 } else { 5 });
     println!(
         "| workload, in each of {PROCESSES} processes | one file, a second | server, a second | server against file |"
     );
