@@ -154,8 +154,9 @@ impl StoreCore {
                         connection, &scope, &mut notes, budget,
                     ))
                 };
+                let call = handle.call(operation)?;
                 handle
-                    .read(operation, work)
+                    .read(&call, operation, work)
                     .instrument(operation_span(operation))
                     .await
             }
@@ -257,8 +258,9 @@ impl StoreCore {
                         connection, &scope, notes,
                     ))
                 };
+                let call = handle.call(operation)?;
                 handle
-                    .write(operation, kind, locks.into_keys(), work)
+                    .write(&call, operation, kind, locks.into_keys(), work)
                     .instrument(operation_span(operation))
                     .await
             }

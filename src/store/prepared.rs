@@ -62,7 +62,7 @@ impl StoreCore {
                     repository::Backend::counted_postgres(connection, &scope, &mut notes, budget);
                 work(&mut backend, &prepared)
             };
-            let read = handle.read_for_calls(operation, work);
+            let read = handle.read(&call, operation, work);
             return read.instrument(operation_span(operation)).await;
         }
         self.read(operation, extent, move |backend| work(backend, &prepared))
@@ -104,7 +104,7 @@ impl StoreCore {
                 work(&mut backend, &prepared)
             };
             let locks = locks.into_keys();
-            let written = handle.write_for_calls(operation, kind, locks, work);
+            let written = handle.write(&call, operation, kind, locks, work);
             return written.instrument(operation_span(operation)).await;
         }
         self.write(operation, kind, size, locks, move |backend| {

@@ -73,7 +73,7 @@ impl Handle {
         self.connections.address().to_string()
     }
 
-    /// Counts a call that others will do, so that closing waits for it.
+    /// Counts a call, so that closing waits for it, whoever does it.
     ///
     /// # Errors
     /// `Reentrant` from inside a closure of the store's own, `Closed` after closing.
@@ -130,23 +130,10 @@ impl Handle {
         revert
     }
 
-    /// Reads, for the store itself. The work may run again.
+    /// Reads, for the store itself and a call that is counted. The work may run again.
     pub(crate) async fn read<T, F>(
         &self,
-        operation: &'static str,
-        work: F,
-    ) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut PgConnection, &ReadBudget) -> Result<T, StateStoreError> + Send + 'static,
-    {
-        let _call = self.enter(operation)?;
-        self.read_for_calls(operation, work).await
-    }
-
-    /// As [`read`](Self::read), for calls that are counted.
-    pub(crate) async fn read_for_calls<T, F>(
-        &self,
+        _: &Call,
         operation: &'static str,
         mut work: F,
     ) -> Result<T, StateStoreError>
@@ -187,27 +174,10 @@ impl Handle {
         .await
     }
 
-    /// Writes, in a transaction of its own. It takes the locks first, in their order.
+    /// Writes for a call that is counted, in a transaction of its own. It takes the locks first, in their order.
     pub(crate) async fn write<T, F>(
         &self,
-        operation: &'static str,
-        kind: WriteKind,
-        locks: Vec<i64>,
-        work: F,
-    ) -> Result<T, StateStoreError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut PgConnection, &mut CommitNotes) -> Result<T, StateStoreError>
-            + Send
-            + 'static,
-    {
-        let _call = self.enter(operation)?;
-        self.write_for_calls(operation, kind, locks, work).await
-    }
-
-    /// As [`write`](Self::write), for calls that are counted.
-    pub(crate) async fn write_for_calls<T, F>(
-        &self,
+        _: &Call,
         operation: &'static str,
         kind: WriteKind,
         locks: Vec<i64>,

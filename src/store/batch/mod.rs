@@ -169,8 +169,9 @@ impl Batch {
                         operation.run(&mut repository::Backend::postgres(connection, scope, notes))
                     })
                 };
+                let call = handle.call("batch.commit")?;
                 handle
-                    .write("batch.commit", kind, locks.into_keys(), work)
+                    .write(&call, "batch.commit", kind, locks.into_keys(), work)
                     .instrument(span)
                     .await
             }

@@ -38,6 +38,7 @@ impl Shareable for Load {
 
     async fn run(
         handle: &postgres::Handle,
+        call: &postgres::Call,
         operation: &'static str,
         group: Vec<Self>,
     ) -> Vec<Loaded> {
@@ -50,7 +51,7 @@ impl Shareable for Load {
                 .map(|load| Some(found.remove(&load.key)?.decode(&load.scope)));
             Ok(loaded.collect())
         };
-        match handle.read_for_calls(operation, load).await {
+        match handle.read(call, operation, load).await {
             Ok(loaded) => loaded,
             Err(error) => (0..count).map(|_| Some(Err(error.again()))).collect(),
         }

@@ -39,9 +39,10 @@ pub(super) trait Shareable: Sized + Send + 'static {
     /// Returns the answer that nobody knows whether it was done: the runtime that did it has ended.
     fn lost(operation: &'static str) -> Self::Answer;
 
-    /// Does a group; returns an answer for each.
+    /// Does a group, one of whose calls is named; returns an answer for each.
     fn run(
         handle: &postgres::Handle,
+        call: &postgres::Call,
         operation: &'static str,
         group: Vec<Self>,
     ) -> impl Future<Output = Vec<Self::Answer>> + Send;
@@ -109,9 +110,9 @@ impl<S: Shareable> Shared<S> {
             }
         };
         match turn {
-            Ok((what, _call)) => {
+            Ok((what, call)) => {
                 let _turn = LoneTurn(self);
-                let mut answers = S::run(handle, operation, vec![what]).await;
+                let mut answers = S::run(handle, &call, operation, vec![what]).await;
                 answers.pop().unwrap_or_else(S::alone)
             }
             Err(answered) => answered.await.unwrap_or_else(|_| S::lost(operation)),
@@ -143,15 +144,15 @@ impl<S: Shareable> GroupTurn<S> {
     async fn run(mut self, handle: Arc<postgres::Handle>) {
         loop {
             let group = self.next_group();
-            if group.is_empty() {
-                return;
-            }
-            let (group, answers): (Vec<S>, Vec<_>) = group
+            let (group, waiting): (Vec<S>, Vec<_>) = group
                 .into_iter()
                 .map(|waiting| (waiting.what, (waiting.answer, waiting.call)))
                 .unzip();
-            let done = S::run(&handle, "shared", group).await;
-            for ((answer, _call), done) in answers.into_iter().zip(done) {
+            let Some((_, call)) = waiting.first() else {
+                return;
+            };
+            let done = S::run(&handle, call, "shared", group).await;
+            for ((answer, _call), done) in waiting.into_iter().zip(done) {
                 // Whoever has given up hears nothing.
                 let _unheard = answer.send(done);
             }

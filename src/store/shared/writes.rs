@@ -59,6 +59,7 @@ impl Shareable for Write {
 
     async fn run(
         handle: &postgres::Handle,
+        call: &postgres::Call,
         operation: &'static str,
         group: Vec<Self>,
     ) -> Vec<Written> {
@@ -68,7 +69,7 @@ impl Shareable for Write {
             write_shared(connection, &writes, notes)
         };
         let kind = WriteKind::FewStatements;
-        let written = handle.write_for_calls(operation, kind, Vec::new(), work);
+        let written = handle.write(call, operation, kind, Vec::new(), work);
         match written.await {
             Ok(wrote) => wrote
                 .into_iter()
