@@ -3,8 +3,11 @@
 use std::io::Write;
 use std::process::Command;
 
+use descartes_state::diesel;
 use descartes_state::diesel::connection::SimpleConnection;
+use descartes_state::diesel::dsl::sql;
 use descartes_state::diesel::prelude::*;
+use descartes_state::diesel::sql_types::Text;
 use descartes_state::error::DatabaseFailure;
 use descartes_state::{
     AnyStateStore, CopyOptions, EventFilter, PostgresStateStore, StateStoreError, Step,
@@ -150,6 +153,10 @@ async fn a_pooler_that_keeps_no_session_is_refused_at_once_with_what_to_set() {
                 matches!(&error, StateStoreError::Unsupported { reason } if reason.contains("pool_mode=session")),
                 "{settings:?}, {sessions}: {error}"
             );
+            // Nothing was told to a session that is somebody else's.
+            let timeout = diesel::select(sql::<Text>("current_setting('statement_timeout')"));
+            let timeout: String = timeout.get_result(&mut schema.connect()).unwrap();
+            assert_eq!(timeout, "0", "{settings:?}, {sessions}");
             let mut connections: Vec<_> = (0..2).map(|_| schema.connect()).collect();
             let waits: Vec<_> = connections
                 .drain(..)

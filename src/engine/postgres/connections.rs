@@ -207,11 +207,38 @@ impl Slot {
         &mut self,
         work: impl FnOnce(&mut PgConnection, &mut Option<String>) -> (T, Afterwards),
     ) -> Result<T, StateStoreError> {
-        let ran = self.run_and_tidy(work);
+        let ran = self.tell_settings().and_then(|()| self.run_and_tidy(work));
+        self.end(ran)
+    }
+
+    /// As [`run`](Self::run), before the connection is told anything: it may be somebody else's.
+    pub(super) fn examine<T>(
+        &mut self,
+        work: impl FnOnce(&mut PgConnection) -> (T, Afterwards),
+    ) -> Result<T, StateStoreError> {
+        let ran = self.run_and_tidy(|connection, _| work(connection));
+        self.end(ran)
+    }
+
+    fn end<T>(
+        &mut self,
+        ran: Result<(T, Afterwards), StateStoreError>,
+    ) -> Result<T, StateStoreError> {
         if !matches!(ran, Ok((_, Afterwards::Keep))) {
             self.close();
         }
         ran.map(|(value, _)| value)
+    }
+
+    fn tell_settings(&mut self) -> Result<(), StateStoreError> {
+        if self.is_new {
+            let object = self.object.as_ref().ok_or(StateStoreError::Closed)?;
+            let mut connection = object.lock().map_err(|_| StateStoreError::Closed)?;
+            connection.batch_execute(&self.connections.settings)?;
+            drop(connection);
+            self.is_new = false;
+        }
+        Ok(())
     }
 
     fn run_and_tidy<T>(
@@ -220,14 +247,9 @@ impl Slot {
     ) -> Result<(T, Afterwards), StateStoreError> {
         let object = self.object.as_ref().ok_or(StateStoreError::Closed)?;
         let mut connection = object.lock().map_err(|_| StateStoreError::Closed)?;
-        let settings = &self.connections.settings;
-        if self.is_new {
-            connection.batch_execute(settings)?;
-            self.is_new = false;
-        }
         let (value, mut afterwards) = work(&mut connection, &mut self.life);
         if afterwards == Afterwards::Reset {
-            afterwards = match reset(&mut connection, settings) {
+            afterwards = match reset(&mut connection, &self.connections.settings) {
                 Ok(()) => Afterwards::Keep,
                 Err(_) => Afterwards::Close,
             };

@@ -43,7 +43,7 @@ pub(super) async fn require_session(
         .await;
     let mut second = second.and_then(Result::ok).flatten();
     on_blocking_pool(runtime, move || {
-        slot.run(|first, _| match keep_theirs(first, second.as_mut()) {
+        slot.examine(|first| match keep_theirs(first, second.as_mut()) {
             Ok(()) => (Ok(()), Afterwards::Keep),
             Err(error) => (Err(error), Afterwards::Close),
         })?
@@ -60,6 +60,7 @@ fn keep_theirs(
     let mut is_kept = keeps(first, &first_mark)?;
     for _ in 0..ROUNDS {
         if let Some((second_mark, second)) = &mut second {
+            // One that broke shows nothing.
             is_kept = is_kept && keeps(second, second_mark).unwrap_or(true);
         }
         is_kept = is_kept && keeps(first, &first_mark)?;
